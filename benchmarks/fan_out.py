@@ -1,0 +1,64 @@
+"""A fan-out: what does a call cost when many are started at once, and does that stay flat as they get more?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contestants import UNBOUNDED_POOL, Contestant, Parallel, ParallelMap, contestants, time_in_turns
+from measuring import MICROSECONDS, OURS, Ratio, Report, Spread, main, taking_turns
+
+import parallel
+
+ROUNDS_FOR_NUMBERS = {
+    "full": {1: 7, 10: 11, 100: 11, 1_000: 31, 10_000: 3},
+    "quick": {10: 7, 1_000: 15},
+    "tiny": {2: 2, 4: 2},
+}
+"""How many rounds there are for how many calls at once."""
+
+TIMES = {"full": 100, "quick": 50, "tiny": 2}
+
+GOALS = {UNBOUNDED_POOL: 0.80}
+
+FEW, MANY = 10, 10_000
+ROUNDS_OF_BOTH = {"full": 15, "quick": 7, "tiny": 0}
+FLAT = 2.0
+"""How much more a call may cost when many are made at once than when few are."""
+
+
+def measure(size: str) -> Report:
+    """Has several numbers of short calls made at once."""
+    report = Report("fan_out", "what does a call cost when many are started at once, as they get more?")
+    with contestants(report.left_out, floor=False) as found:
+        if hasattr(parallel, "parallel_map"):
+            found.append(ParallelMap())
+        for calls, rounds in ROUNDS_FOR_NUMBERS[size].items():
+
+            def time_calls(contestant: Contestant, times: int, calls: int = calls) -> float:
+                return contestant.time_at_once(calls, times)
+
+            pairs = time_in_turns(found, time_calls, TIMES[size], rounds)
+            report.add_figures("fan-out", pairs, f"{MICROSECONDS} per call", calls, scale=1e6 / calls)
+            goals = GOALS if calls == 1_000 else {}  # noqa: PLR2004  # What there is a goal for.
+            report.add_ratios(f"{calls:,} calls at once", pairs, goals)
+    compare_with_self(report, ROUNDS_OF_BOTH[size])
+    return report
+
+
+def compare_with_self(report: Report, rounds: int) -> None:
+    """Compares what a call costs us when many are made at once with what it costs when few are."""
+    if not rounds:
+        return
+    ours = Parallel()
+    few = f"a call of {FEW:,} at once"
+    blocks: Any = {
+        OURS: lambda: ours.time_at_once(MANY, 1) / MANY,
+        few: lambda: ours.time_at_once(FEW, MANY // FEW // 10) / FEW / (MANY // FEW // 10),
+    }
+    pairs = taking_turns(blocks, rounds)[few]
+    spread = Spread.of(one / other for one, other in pairs)
+    report.ratios.append(Ratio(f"a call of {MANY:,} at once", few, spread, FLAT))
+
+
+if __name__ == "__main__":
+    main(measure)

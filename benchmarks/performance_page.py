@@ -1,0 +1,119 @@
+"""The page docs/performance.md: the figures of runs put between its marks, a column for each interpreter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from measuring import MICROSECONDS, OURS, Report, number
+
+NONE = "-"
+"""What stands where nothing was measured."""
+
+PAGE = "performance.md"
+DATA = "performance.json"
+
+
+def write_page(run: dict[str, Any], folder: Path) -> None:
+    """Puts a run beside those of other interpreters that are there already, and all of them into the page."""
+    data = folder / DATA
+    runs: dict[str, Any] = json.loads(data.read_text(encoding="utf-8")) if data.exists() else {}
+    # A newer patch release takes the place of the older.
+    runs[_series(run["interpreter"])] = run
+    runs = dict(sorted(runs.items(), key=lambda item: _key(item[0])))
+    data.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    page = folder / PAGE
+    text = page.read_text(encoding="utf-8")
+    for mark, table in (
+        ("goals", goals_table(runs)),
+        ("contestants", contestants_table(run)),
+        ("scale", scale_table(run)),
+    ):
+        text = between_marks(text, mark, table)
+    page.write_text(text, encoding="utf-8")
+
+
+def between_marks(text: str, mark: str, content: str) -> str:
+    """Replaces what stands between ``<!-- mark: begin -->`` and ``<!-- mark: end -->``."""
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{PAGE} has no {begin} ... {end}")
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def goals_table(runs: dict[str, Any]) -> str:
+    """The ratios that there is a goal for, on all interpreters."""
+    rows: dict[tuple[str, str, float], dict[str, str]] = {}
+    for name, run in runs.items():
+        for report in _reports(run).values():
+            for each in report.ratios:
+                if each.at_most is not None:
+                    verdict = "" if each.verdict == "met" else " **short**"
+                    cell = f"{each.spread.median:.2f}{verdict}"
+                    rows.setdefault((each.work, each.against, each.at_most), {})[name] = cell
+    head = ["work", "against", "at most", *(run["interpreter"] for run in runs.values())]
+    cells = [
+        [work, against, f"{at_most:.2f}", *(found.get(name, NONE) for name in runs)]
+        for (work, against, at_most), found in rows.items()
+    ]
+    return _table(head, cells)
+
+
+def contestants_table(run: dict[str, Any]) -> str:
+    """What each contestant took, in one run."""
+    reports = _reports(run)
+    columns = {
+        f"a call, {MICROSECONDS}": ("round_trip", "round trip", None),
+        f"3 calls, {MICROSECONDS}": ("chain", "chain of 3", None),
+        f"1,000 at once, {MICROSECONDS} a call": ("fan_out", "fan-out", 1_000),
+        f"`with` of 3, {MICROSECONDS}": ("with_block", "with of 3", None),
+    }
+    rows: dict[str, dict[str, str]] = {OURS: {}}
+    for column, (script, work, calls) in columns.items():
+        for each in reports[script].figures:
+            if each.work == work and each.calls == calls:
+                rows.setdefault(each.contestant, {})[column] = number(each.spread.median)
+    cells = [[name, *(found.get(column, NONE) for column in columns)] for name, found in rows.items()]
+    return f"{_measured_on(run)}\n\n{_table(['contestant', *columns], cells)}"
+
+
+def scale_table(run: dict[str, Any]) -> str:
+    """What very many calls, managers and links took, and left behind, in one run."""
+    columns = {
+        "seconds": "seconds",
+        "threads": "threads at most",
+        "memory, MiB": "memory at most, MiB",
+        "threads left in the end": "threads left in the end",
+        "memory left in the end, MiB": "memory left in the end, MiB",
+    }
+    cells = [
+        [name, *(number(observed[key]) if key in observed else NONE for key in columns)]
+        for name, observed in _reports(run)["scale"].notes.items()
+    ]
+    return f"{_measured_on(run)}\n\n{_table(['work', *columns.values()], cells)}"
+
+
+def _reports(run: dict[str, Any]) -> dict[str, Report]:
+    return {script: Report.from_json(data) for script, data in run["reports"].items()}
+
+
+def _measured_on(run: dict[str, Any]) -> str:
+    return f"Measured on {run['interpreter']}, {run['system']}, {run['cores']} cores."
+
+
+def _series(interpreter: str) -> str:
+    name, version, *rest = interpreter.split()
+    return " ".join([name, ".".join(version.split(".")[:2]), *rest])
+
+
+def _key(series: str) -> tuple[str, list[int], list[str]]:
+    name, version, *rest = series.split()
+    return name, [int(part) for part in version.split(".")], rest
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,146 @@
+"""Plots of what was measured, as small SVG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping
+
+from measuring import MICROSECONDS, OURS, Figure, Ratio, Report, installed, number
+
+OURS_COLOUR, OTHER_COLOUR, GOAL_COLOUR, TEXT_COLOUR = "#2563a8", "#9aa7b4", "#c2410c", "#4a5560"
+COLOURS = ("#2563a8", "#c2410c", "#2e8b57", "#7a4fa3", "#b8860b", "#6b7280", "#d1569b", "#0f8b8d", "#8c564b")
+
+RATIOS, COSTS, TIMELINE = "performance-ratios.svg", "performance-costs.svg", "performance-timeline.svg"
+
+MATPLOTLIB = {
+    # Text stays text: small files, and the reader's own font.
+    "svg.fonttype": "none",
+    # The same figures give the same file.
+    "svg.hashsalt": "parallel",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": TEXT_COLOUR,
+    "axes.labelcolor": TEXT_COLOUR,
+    "axes.edgecolor": TEXT_COLOUR,
+    "xtick.color": TEXT_COLOUR,
+    "ytick.color": TEXT_COLOUR,
+}
+
+
+def draw(reports: Mapping[str, Report], title: str, folder: Path) -> list[Path]:
+    """Draws what there are figures for; gives the files, none where matplotlib is not installed."""
+    matplotlib = installed("matplotlib")
+    if matplotlib is None:
+        return []
+    matplotlib.use("svg")
+    matplotlib.rcParams.update(MATPLOTLIB)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for script, name, plot in (
+        ({"round_trip", "chain", "fan_out", "with_block"}, RATIOS, draw_ratios),
+        ({"fan_out"}, COSTS, draw_costs),
+        ({"timeline"}, TIMELINE, draw_timeline),
+    ):
+        if script <= reports.keys():
+            figure = plot(installed("matplotlib.pyplot"), reports)
+            figure.suptitle(title, fontsize=8, x=0.99, ha="right")
+            figure.savefig(folder / name, metadata={"Date": None})
+            drawn.append(folder / name)
+    return drawn
+
+
+def draw_ratios(pyplot: Any, reports: Mapping[str, Report]) -> Any:
+    """Bars: what each contestant took, where ``parallel`` took 1."""
+    panels = [
+        ("A call and its result: time, as a multiple of ours", _times_ours(reports["round_trip"].ratios, "round trip")),
+        ("A chain of 3 calls: time, as a multiple of ours", _times_ours(reports["chain"].ratios, "chain of 3")),
+        (
+            "1,000 calls at once: time, as a multiple of ours",
+            _times_ours(reports["fan_out"].ratios, "1,000 calls at once"),
+        ),
+        ("A with block of 3: time, as a multiple of ours", _times_ours(reports["with_block"].ratios, "with of 3")),
+    ]
+    heights = [len(bars) + 1.5 for _, bars in panels]
+    figure, axes = pyplot.subplots(
+        len(panels), 1, figsize=(7, sum(heights) * 0.22 + 0.6), height_ratios=heights, layout="constrained"
+    )
+    for axis, (heading, bars) in zip(axes, panels):
+        names = [OURS, *bars][::-1]
+        values = [1.0, *bars.values()][::-1]
+        # Where a contestant took very much longer, its bar would leave the others invisible.
+        longest = min(max(values), 6.0)
+        axis.barh(
+            names, values, color=[OURS_COLOUR if name.startswith(OURS) else OTHER_COLOUR for name in names], height=0.7
+        )
+        for row, value in enumerate(values):
+            # The bar of one that goes on beyond the edge says so.
+            end = f" {value:.2f}" if value <= longest else f" {number(value)} \N{RIGHTWARDS ARROW}"
+            axis.text(min(value, longest), row, end, va="center", fontsize=8)
+        axis.axvline(1.0, color=OURS_COLOUR, linewidth=0.8)
+        axis.set_xlim(0, longest * 1.12)
+        axis.set_title(heading, loc="left", fontsize=9)
+        axis.spines[["left", "bottom"]].set_visible(False)
+        axis.tick_params(length=0)
+        axis.set_xticks([])
+    return figure
+
+
+def _times_ours(ratios: list[Ratio], work: str) -> dict[str, float]:
+    """The other contestants' times as multiples of ours."""
+    return {each.against: 1 / each.spread.median for each in ratios if each.work == work}
+
+
+def draw_costs(pyplot: Any, reports: Mapping[str, Report]) -> Any:
+    """Lines: the cost of each call, by the number of calls made at once."""
+    lines: dict[str, list[tuple[int, Figure]]] = {}
+    for each in reports["fan_out"].figures:
+        if each.calls is not None:
+            lines.setdefault(each.contestant, []).append((each.calls, each))
+    figure, axis = pyplot.subplots(figsize=(7, 3.8), layout="constrained")
+    for index, (name, points) in enumerate(lines.items()):
+        axis.plot(
+            [calls for calls, _ in points],
+            [point.spread.median for _, point in points],
+            color=COLOURS[index % len(COLOURS)],
+            linewidth=2.2 if name == OURS else 1.1,
+            marker="o",
+            markersize=4 if name == OURS else 2.5,
+            label=name,
+            zorder=3 if name == OURS else 2,
+        )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("calls at once")
+    axis.set_ylabel(f"{MICROSECONDS} per call")
+    ticks = sorted({calls for points in lines.values() for calls, _ in points})
+    axis.set_xticks(ticks, [f"{calls:,}" for calls in ticks])
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.grid(axis="y", linewidth=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    return figure
+
+
+def draw_timeline(pyplot: Any, reports: Mapping[str, Report]) -> Any:
+    """Bars: when each of ten calls ran, in each of three ways."""
+    ways: dict[str, list[tuple[float, float]]] = reports["timeline"].data
+    figure, axes = pyplot.subplots(len(ways), 1, sharex=True, figsize=(7, 4.2), layout="constrained")
+    for axis, (name, times) in zip(axes, ways.items()):
+        rows = range(len(times))
+        axis.barh(
+            rows,
+            [end - start for start, end in times],
+            left=[start for start, _ in times],
+            color=OURS_COLOUR if name == OURS else OTHER_COLOUR,
+            height=0.75,
+        )
+        whole = max(end for _, end in times)
+        axis.axvline(whole, color=GOAL_COLOUR, linewidth=0.8)
+        axis.text(whole, len(times) / 2, f" {whole:.2f} s", color=GOAL_COLOUR, va="center", fontsize=8)
+        axis.set_title(name, loc="left", fontsize=9)
+        axis.invert_yaxis()
+        axis.set_yticks([])
+    axes[-1].set_xlabel("seconds")
+    return figure

@@ -1,0 +1,25 @@
+"""A round trip: what does one call cost, from starting it to having its result?"""
+
+from __future__ import annotations
+
+from contestants import FLOOR, THREAD_PER_CALL, UNBOUNDED_POOL, Contestant, contestants, time_in_turns
+from measuring import MICROSECONDS, Report, main
+
+ROUNDS_AND_TIMES = {"full": (61, 200), "quick": (15, 100), "tiny": (2, 2)}
+
+GOALS = {UNBOUNDED_POOL: 0.85, THREAD_PER_CALL: 0.40, FLOOR: 3.0}
+
+
+def measure(size: str) -> Report:
+    """Has one call at a time made, and its result waited for."""
+    rounds, times = ROUNDS_AND_TIMES[size]
+    report = Report("round_trip", "what does one call cost, from starting it to having its result?")
+    with contestants(report.left_out) as found:
+        pairs = time_in_turns(found, Contestant.time_round_trips, times, rounds)
+    report.add_figures("round trip", pairs, f"{MICROSECONDS} per call", scale=1e6)
+    report.add_ratios("round trip", pairs, GOALS)
+    return report
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,199 @@
+"""Bad input, named where it comes in: what came, what was expected, what to do."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Executor, Future
+from functools import partial
+from math import isnan
+from types import CodeType, FunctionType
+from typing import Any, Callable, Sequence, SupportsFloat
+
+from parallel.return_when import ReturnWhen
+
+_MOST_NAMES = 10
+
+_ALL_COMPLETED: ReturnWhen = ReturnWhen.ALL_COMPLETED
+
+_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would double the time that importing parallel takes.
+
+
+def is_context_manager(target: object) -> bool:
+    """Whether ``with`` would take ``target``: the two methods are looked up on the type."""
+    cls = type(target)
+    return hasattr(cls, "__enter__") and hasattr(cls, "__exit__")
+
+
+def check_function(func: object, where: str) -> None:
+    """Raises a ``TypeError`` unless ``func`` is something that ``where`` can call on a thread."""
+    if is_plain_function(func):
+        return
+    if not callable(func):
+        hint = hint_for_non_callable(func)
+        raise TypeError(f"{where} takes a function or another callable, not {describe(func)}{hint}")
+    if is_coroutine_function(func):
+        raise TypeError(
+            f"{where} takes an ordinary function, not the coroutine function {describe(func)}; "
+            f"to run it on a thread of its own, pass a function that calls asyncio.run() on its coroutine"
+        )
+
+
+def is_plain_function(func: Any) -> bool:
+    """Whether ``func`` needs no more checks: the quick answer for what is passed most."""
+    return type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE
+
+
+def hint_for_non_callable(target: object) -> str:
+    """Says what to do instead of passing ``target``, which cannot be called."""
+    if is_context_manager(target):
+        return "; it is a context manager: to enter it, start the chain with parallel(context_manager)"
+    if hasattr(type(target), "__await__"):
+        return "; it is awaitable: pass the function itself, not what calling it returned"
+    return ": pass the function itself, not what calling it returned"
+
+
+def check_chained_function(func: object) -> None:
+    """Raises a ``TypeError`` unless ``func`` can be chained onto calls."""
+    if is_plain_function(func):
+        return
+    if is_context_manager(func):
+        raise TypeError(
+            f"a chain of calls takes functions only, not the context manager {describe(func)}; "
+            f"enter it in a chain of its own, parallel(context_manager), or wrap it in a lambda to call it"
+        )
+    check_function(func, "FutureCollection.parallel()")
+
+
+def check_context_manager(target: object, where: str) -> None:
+    """Raises a ``TypeError`` unless ``with`` would take ``target``."""
+    if is_context_manager(target):
+        return
+    if is_async_context_manager(target):
+        raise TypeError(
+            f"{where} takes a context manager, not the asynchronous context manager {describe(target)}; "
+            f"enter it with `async with`"
+        )
+    hint = ""
+    if isinstance(target, type) and hasattr(target, "__enter__"):
+        hint = f"; did you mean {target.__name__}()?"
+    elif callable(target):
+        hint = "; it is callable: pass what calling it returns, or call it in a chain of its own, parallel(func)(...)"
+    raise TypeError(f"{where} takes a context manager (with __enter__ and __exit__), not {describe(target)}{hint}")
+
+
+def is_async_context_manager(target: object) -> bool:
+    """Whether ``async with`` would take ``target``."""
+    cls = type(target)
+    return hasattr(cls, "__aenter__") and hasattr(cls, "__aexit__")
+
+
+def is_coroutine_function(func: Any) -> bool:
+    """Whether calling ``func`` only makes a coroutine; sees through methods, partials and ``__call__``."""
+    while isinstance(func, partial):
+        func = func.func
+    code = _attribute_of(func, "__code__")
+    if not isinstance(code, CodeType):
+        code = _attribute_of(type(func).__call__, "__code__")
+    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
+
+
+def submit_of(executor: Any) -> Callable[..., Future[Any]]:
+    """Gives the ``submit`` of an executor.
+
+    Raises:
+        TypeError: It is not a ``concurrent.futures.Executor``.
+    """
+    if not isinstance(executor, Executor):
+        hint = f"; did you mean {executor.__name__}()?" if isinstance(executor, type) else ""
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {describe(executor)}{hint}")
+    return executor.submit
+
+
+def check_timeout(timeout: object) -> float | None:
+    """Gives a time limit in seconds as locks take it; ``None`` is none, and one below zero has passed already.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not a number of seconds (NaN).
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, (str, bytes, bool, complex, type)) or not isinstance(timeout, SupportsFloat):
+        raise TypeError(f"timeout must be a number of seconds or None, not {describe(timeout)}")
+    try:
+        seconds = float(timeout)
+    except OverflowError:
+        # An integer that no float can hold: longer than any lock can wait.
+        return threading.TIMEOUT_MAX if timeout > 0 else 0.0  # type: ignore[operator, unused-ignore]  # See above.
+    if isnan(seconds):
+        raise ValueError("timeout must be a number of seconds or None, not NaN")
+    return min(max(seconds, 0.0), threading.TIMEOUT_MAX)
+
+
+def check_parallel_exit(parallel_exit: Any) -> None:
+    """Raises a ``TypeError`` unless ``parallel_exit`` is a truth value."""
+    if not isinstance(parallel_exit, bool):
+        raise TypeError(f"parallel_exit must be True or False, not {describe(parallel_exit)}")
+
+
+def check_return_when(return_when: Any) -> ReturnWhen:
+    """Gives the member that ``results()`` was asked for, which may be given as its value.
+
+    Raises:
+        ValueError: It is none, or it is ``FIRST_COMPLETED``.
+    """
+    try:
+        member = ReturnWhen(return_when)
+    except ValueError:
+        raise ValueError(
+            f"return_when must be ReturnWhen.ALL_COMPLETED or ReturnWhen.FIRST_EXCEPTION, not {describe(return_when)}"
+        ) from None
+    if member is ReturnWhen.FIRST_COMPLETED:
+        raise ValueError(
+            "results() returns the result of every call, so it cannot return_when=ReturnWhen.FIRST_COMPLETED; "
+            "use concurrent.futures.wait(calls.futures, return_when=FIRST_COMPLETED)"
+        )
+    return member
+
+
+def listed(names: Sequence[str]) -> str:
+    """Joins names for a message, and no more of them than one can read."""
+    shown = list(names[:_MOST_NAMES])
+    if len(names) > len(shown):
+        shown.append(f"and {len(names) - len(shown)} more")
+    return ", ".join(shown)
+
+
+def describe(target: object) -> str:
+    """Says what came: its type and, where it says something, the thing."""
+    name = _attribute_of(target, "__qualname__")
+    if isinstance(name, str):
+        return f"{name} (a {type(target).__name__})" if not isinstance(target, type) else f"the class {name}"
+    if target is None or isinstance(target, (bool, int, float, str, bytes)):
+        return f"{target!r} (a {type(target).__name__})" if target is not None else "None"
+    return f"an object of type {type(target).__qualname__}"
+
+
+def name_of(target: Any) -> str:
+    """The name that a thread gets for ``target``: that of the function, method or class behind it."""
+    if type(target) is FunctionType:  # The quick answer for what is passed most.
+        name: str = target.__qualname__
+        return name.rpartition("<locals>.")[2] if "<" in name else name
+    while isinstance(target, partial):
+        target = target.func
+    if type(target).__module__ == "contextlib":
+        # What @contextmanager made is named after the function it was made of, of which only this is left once it has
+        # been entered.
+        target = getattr(target, "gen", target)
+    qualified_name = _attribute_of(target, "__qualname__")
+    if not isinstance(qualified_name, str) or not qualified_name:
+        qualified_name = type(target).__qualname__
+    return qualified_name.rpartition("<locals>.")[2]
+
+
+def _attribute_of(target: object, name: str) -> Any:
+    """Gives an attribute, or ``None``; a proxy may give anything for each, or raise."""
+    try:
+        return getattr(target, name, None)
+    except Exception:
+        return None

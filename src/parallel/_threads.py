@@ -1,0 +1,369 @@
+"""Threads: started, reused, ended; at the exit of the interpreter and across a fork. The only file that starts one.
+
+``start`` runs a piece of work on a thread of its own, at once. What is run and what becomes of its outcome is left to
+``parallel_executor`` and ``_context_thread``.
+
+The invariant
+    Works that no thread has taken yet wait in one queue, from which every thread takes. Let A be the threads that run
+    nothing (waiting, or just started) and Q the works not yet taken. ``_tokens`` holds T = A - Q tokens:
+
+    ==============================  =====  =====  =====
+    what happens                    A      Q      T
+    ==============================  =====  =====  =====
+    a token is taken                              -1
+    or else a thread is started     +1            +1 -1
+    then the work is put                   +1
+    a thread takes a work           -1     -1
+    a thread has ended its work     +1            +1
+    a thread ends                   -1            -1
+    ==============================  =====  =====  =====
+
+    A work is put only for a token, and a thread ends only for a token, so T >= 0 and every work has a thread free for
+    it: nothing ever waits for another work to end. A thread that is done early may take the next work without a switch.
+
+Idle threads
+    Tokens are taken from the right and carry the time they were put, so the leftmost tells for how long that many
+    threads have been more than enough. A thread ends when no work came for ``IDLE_SECONDS``, or, under a light load
+    that keeps waking all of them in turn, when it has ended a work and the leftmost token is that old.
+
+The exit of the interpreter
+    Threads are daemons, so that idle ones, and managers that nobody leaves, hold nothing up. When the main thread has
+    ended, an ordinary thread, which the interpreter joins, waits for the works that are not finished. Where daemons are
+    not allowed (subinterpreters), the threads are told to end then, once nobody is left who could have work for them.
+
+Thread-safety
+    Everything here may be called from any thread at any time, also from a signal handler or a finalizer that runs in
+    the middle of this very code. There is no lock to be held: ``deque``, ``set``, ``dict`` and ``SimpleQueue`` are
+    each atomic for one operation, with the global interpreter lock and in free-threaded builds. A signal handler that
+    raises in the middle of a start loses nothing but, at worst, a token: then one idle thread more never ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from queue import Empty
+from time import monotonic
+from typing import Protocol, Sequence, Sized
+
+from parallel._compat import SimpleQueue, base_context_option, getprofile, gettrace, register_at_main_thread_end
+
+IDLE_SECONDS = 10.0
+"""For how many seconds a thread waits for work before it ends."""
+
+IDLE_NAME = "parallel (idle)"
+"""The name of a thread that runs nothing."""
+
+
+class Work(Protocol):
+    """What a thread can run."""
+
+    name: str
+    """The thread's name while it runs the work."""
+
+    def run(self) -> None:
+        """Does the work."""
+
+
+def start(work: Work) -> None:
+    """Runs ``work`` on a thread of its own, at once.
+
+    Raises:
+        RuntimeError: No thread could be started, or the interpreter is shutting down. Nothing has been started.
+        MemoryError: As above.
+    """
+    _threads.start(work)
+
+
+def start_all(works: Sequence[Work]) -> None:
+    """Runs each of ``works`` on a thread of its own, at once; all or none of them.
+
+    Raises:
+        RuntimeError: Not enough threads could be started, or the interpreter is shutting down. Nothing has been
+            started.
+        MemoryError: As above.
+    """
+    _threads.start_all(works)
+
+
+def park(work: Work, lock: threading.Lock, orders: Sized) -> None:
+    """Waits until ``lock`` is released, without holding up the exit of the interpreter.
+
+    For the thread that runs ``work``. Once there are ``orders``, the exit waits for the work all the same. Where
+    threads cannot be daemons, the end of the main thread releases ``lock`` too.
+    """
+    _threads.park(work, lock, orders)
+
+
+def report(error: BaseException, thread: threading.Thread | None = None) -> None:
+    """Reports an error that nobody can be given, as threads do with theirs: to ``threading.excepthook``.
+
+    ``thread`` is the one that is named, the current one by default. ``SystemExit`` is ignored by the default hook.
+    """
+    arguments = (type(error), error, error.__traceback__, thread or threading.current_thread())
+    try:
+        threading.excepthook(threading.ExceptHookArgs(arguments))
+    except BaseException as broken:
+        # A broken hook gets what it gets from a broken hook of an ordinary thread.
+        sys.excepthook(type(broken), broken, broken.__traceback__)
+    finally:
+        del arguments, error
+
+
+class _Thread(threading.Thread):
+    """A thread of the library's own, to be told from its users'."""
+
+
+class _Threads:
+    """The threads of one process and interpreter."""
+
+    def __init__(self) -> None:
+        self._works: SimpleQueue[Work | None] = SimpleQueue()
+        self._tokens: deque[float] = deque()
+        # The works that are not finished: noted by whoever starts them until a thread has noted them as its own.
+        self._given: set[Work] = set()
+        self._running: set[Work] = set()
+        # Those that wait: for which lock, and the orders that will end their wait.
+        self._parked: dict[Work, tuple[threading.Lock, Sized]] = {}
+        self._watchers: list[SimpleQueue[None]] = []
+        self._main_thread_ended = False
+        self._forked = False
+        self._daemon = _daemons_allowed()
+
+    def start(self, work: Work) -> None:
+        """See the function: what start_all does, for one work, which has to be quick."""
+        if self._main_thread_ended:
+            self.start_all((work,))
+            return
+        try:
+            self._given.add(work)
+            try:
+                self._tokens.pop()
+            except IndexError:
+                self._start_thread()
+            # A signal handler that raises from here on leaves a token taken: that costs a thread that never ends.
+            self._works.put(work)
+        except BaseException:
+            self._given.discard(work)
+            self._notify_watchers()
+            raise
+
+    def start_all(self, works: Sequence[Work]) -> None:
+        """See the function."""
+        if self._main_thread_ended and threading.get_ident() == threading.main_thread().ident:
+            # An atexit handler, or a finalizer even later: a thread would never get to run.
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        try:
+            self._given.update(works)
+            if self._main_thread_ended and not self._watchers:
+                self._hold_exit()
+            self._take_tokens(len(works))
+            for work in works:
+                self._works.put(work)
+        except BaseException:
+            self._given.difference_update(works)
+            self._notify_watchers()
+            raise
+
+    def _take_tokens(self, number: int) -> None:
+        taken = 0
+        try:
+            for _ in range(number):
+                try:
+                    self._tokens.pop()
+                except IndexError:
+                    self._start_thread()
+                taken += 1
+        except BaseException:
+            # Whoever was started in vain is as free as whoever waited before.
+            self._tokens.extend([monotonic()] * taken)
+            raise
+
+    def _start_thread(self) -> None:
+        # Acquired by the thread when it begins, or by this one when it is not wanted any more.
+        begun = threading.Lock()
+        thread = _Thread(target=self._run, args=(begun,), name=IDLE_NAME, daemon=self._daemon, **base_context_option())
+        try:
+            thread.start()
+        except BaseException:
+            if not begun.acquire(False):
+                # It runs all the same: a signal handler raised while start() waited for that.
+                self._tokens.append(monotonic())
+            raise
+
+    def _run(self, begun: threading.Lock) -> None:  # noqa: C901  # One loop: each call would pay for calls in it.
+        """What each thread does all its life."""
+        if not begun.acquire(False):
+            return
+        thread = threading.current_thread()
+        while True:
+            try:
+                work = self._works.get(True, IDLE_SECONDS)
+            except Empty:
+                if self._take_oldest_token():
+                    return
+                continue  # The last token is gone: a work is on its way here.
+            if work is None:
+                # All are to end, but not before what is on its way here has ended.
+                self._works.put(None)
+                if self._take_oldest_token():
+                    return
+                continue
+            self._running.add(work)
+            self._given.discard(work)
+            _run_traced(thread, work)
+            if self._forked:
+                return
+            self._running.discard(work)
+            del work
+            now = monotonic()
+            self._tokens.append(now)
+            if self._main_thread_ended:
+                self._notify_watchers()
+            try:
+                surplus = self._tokens[0] < now - IDLE_SECONDS
+            except IndexError:
+                surplus = False
+            if surplus and self._take_oldest_token():
+                return
+
+    def _take_oldest_token(self) -> bool:
+        try:
+            self._tokens.popleft()
+        except IndexError:
+            return False
+        return True
+
+    def park(self, work: Work, lock: threading.Lock, orders: Sized) -> None:
+        """See the function."""
+        self._parked[work] = (lock, orders)
+        if self._main_thread_ended:
+            self._notify_watchers()
+        lock.acquire()
+        self._parked.pop(work, None)
+
+    def end_with_main_thread(self) -> None:
+        """Has the exit of the interpreter wait for what is unfinished, when the main thread has ended."""
+        self._main_thread_ended = True
+        if self._daemon and self._is_quiet():
+            return
+        try:
+            self._hold_exit()
+        except (RuntimeError, MemoryError):
+            # There is no thread to be had; from Python 3.12.0 to 3.12.2 there never is one now. So the main thread
+            # itself waits, and a call that waits for its end waits until Ctrl-C.
+            self._finish()
+
+    def _hold_exit(self) -> None:
+        """Starts an ordinary thread that ends when every work has ended or is parked: the interpreter joins it.
+
+        A Ctrl-C ends that wait, as it does for any thread.
+        """
+        _Thread(target=self._finish, name="parallel (exit)", daemon=False).start()
+
+    def _finish(self) -> None:
+        self._wait_until_quiet()
+        if self._daemon:
+            return
+        while _join_users_threads():
+            # They may have left something to be done.
+            self._wait_until_quiet()
+        self._end_threads()
+
+    def _wait_until_quiet(self) -> None:
+        watcher: SimpleQueue[None] = SimpleQueue()
+        while not self._is_quiet():
+            self._watchers.append(watcher)
+            try:
+                # A thread first changes what _is_quiet reads and then notifies, so no change goes unseen.
+                while not self._is_quiet():
+                    watcher.get()
+            finally:
+                # Whoever starts a work and still saw this watcher relies on it: hence the outer loop.
+                self._watchers.remove(watcher)
+
+    def _end_threads(self) -> None:
+        """Ends all threads, in an interpreter whose end waits for them."""
+        for lock, _ in list(self._parked.values()):
+            with suppress(RuntimeError):  # Its order has just come.
+                lock.release()
+        self._works.put(None)
+
+    def unfinished(self) -> list[Work]:
+        """The works that have been started and have not ended."""
+        # In this order: a work is noted as running before it is taken out of those that are given.
+        return list(self._given) + list(self._running)
+
+    def _is_quiet(self) -> bool:
+        """Whether every work that is not finished waits for an order that has not been given."""
+        for work in self.unfinished():
+            _, orders = self._parked.get(work, (None, None))
+            if orders is None or orders:
+                return False
+        return True
+
+    def _notify_watchers(self) -> None:
+        for watcher in list(self._watchers):
+            watcher.put(None)
+
+    def forget_threads(self) -> None:
+        """Tells the thread that forked, if it is one of these, that it belongs to no queue any more."""
+        self._forked = True
+
+
+def _run_traced(thread: threading.Thread, work: Work) -> None:
+    """Runs ``work`` as the first thing on a new thread would run: named, traced, and leaving neither behind."""
+    thread.name = work.name
+    trace, profile = gettrace(), getprofile()
+    if trace is not None:
+        sys.settrace(trace)
+    if profile is not None:
+        sys.setprofile(profile)
+    try:
+        work.run()
+    except BaseException as error:  # A done-callback's: what a call or a manager raises is kept for who waits for it.
+        report(error)
+    if sys.gettrace() is not None:
+        sys.settrace(None)
+    if sys.getprofile() is not None:
+        sys.setprofile(None)
+    thread.name = IDLE_NAME
+
+
+def _join_users_threads() -> bool:
+    """Waits for all threads that could still make use of the library's; returns whether there were any."""
+    users = [each for each in threading.enumerate() if not isinstance(each, _Thread) and not each.daemon]
+    users = [each for each in users if each is not threading.main_thread()]
+    for thread in users:
+        thread.join()
+    return bool(users)
+
+
+def _daemons_allowed() -> bool:
+    """Whether this interpreter allows daemon threads: subinterpreters may not."""
+    try:
+        threading.Thread(daemon=True)
+    except RuntimeError:
+        return False
+    return True
+
+
+_threads = _Threads()
+
+
+def _end_with_main_thread() -> None:
+    _threads.end_with_main_thread()
+
+
+def _start_anew_in_child() -> None:
+    global _threads  # noqa: PLW0603  # One per process; its old threads exist in the parent only.
+    _threads.forget_threads()
+    _threads = _Threads()
+
+
+register_at_main_thread_end(_end_with_main_thread)
+if hasattr(os, "register_at_fork"):  # Not on Windows, which cannot fork.
+    os.register_at_fork(after_in_child=_start_anew_in_child)

@@ -1,0 +1,411 @@
+"""``FutureCollection``: calls chained, results asked."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from threading import Thread, current_thread
+from time import monotonic
+from types import FunctionType, TracebackType
+from typing import Any, Callable, Generator, Generic, Literal, NoReturn, Sequence, TypeVar, overload
+
+from parallel import _threads
+from parallel._checks import (
+    check_chained_function,
+    check_function,
+    check_return_when,
+    check_timeout,
+    listed,
+    name_of,
+    submit_of,
+)
+from parallel._compat import ParamSpec, TypeVarTuple, Unpack
+from parallel._outcomes import (
+    FirstFailure,
+    append_context,
+    combined,
+    failure_of,
+    raise_unchanged,
+)
+from parallel.parallel_executor import start_call, start_calls
+from parallel.return_when import ReturnWhen
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+_ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
+Submit = Callable[..., "Future[Any]"]
+
+
+class FutureCollection(Generic[Unpack[Ts]]):
+    """Calls that were started in parallel: ``parallel(func)(...)`` starts the first, ``.parallel(func)(...)`` one more.
+
+    ``results()`` waits for them and gives their results, in the order in which they were chained.
+
+    Calling what ``chain.parallel(func)`` returned consumes the chain: the call belongs to the new collection that it
+    returns, and the old one raises a ``RuntimeError`` from everything, so that no call is lost by forgetting to assign
+    the new one.
+
+    A call's error that nobody took is reported through ``threading.excepthook`` once the collection is dropped. It has
+    been taken when ``results()`` raised it, alone or in a group, or when ``futures`` was read.
+
+    All methods may be called from any thread at any time.
+    """
+
+    # What most collections never need is set when it is needed.
+    _consumer = ""
+    _first_failure_watch: FirstFailure | None = None
+    _first_failure: Link | None = None
+    _all_returned = False
+
+    def __init__(self, links: list[Link], submit: Submit) -> None:
+        """For the library itself: ``parallel`` and ``create`` make collections."""
+        # The list is taken out, atomically, by whoever consumes the chain.
+        self._held = [links]
+        self._submit = submit
+
+    # Overloads: with an optional executor=, mypy would keep only the first overload of an overloaded func.
+    @overload
+    @staticmethod
+    def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]: ...
+
+    @overload
+    @staticmethod
+    def create(func: Callable[P, T], /, *, executor: Executor | None) -> Callable[P, FutureCollection[T]]: ...
+
+    @staticmethod
+    def create(func: Callable[P, T], /, *, executor: Executor | None = None) -> Callable[P, FutureCollection[T]]:
+        """Prepares the first call of a chain, as ``parallel(func)`` does for functions.
+
+        Args:
+            func: What to call.
+            executor: What runs the calls of the chain; by default, each has a thread of its own.
+
+        Returns:
+            A function with the parameters of ``func`` that starts the call and returns the chain. It raises a
+            ``RuntimeError`` or a ``MemoryError`` if no thread can be had, or what ``executor.submit`` raises.
+
+        Raises:
+            TypeError: ``func`` is not callable, or is a coroutine function, or ``executor`` is not an executor.
+        """
+        check_function(func, "FutureCollection.create()")
+        return _prepared(func, None, start_call if executor is None else submit_of(executor))
+
+    # Overloads: as above. mypy 1.14, the last for 3.8, and 1.15 crash on overloads of which both self and what they are
+    # called on are of a type with a TypeVarTuple. So self is an object: all checkers still know what the chain holds.
+    @overload
+    def parallel(self: object, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]: ...
+
+    @overload
+    def parallel(
+        self: object, func: Callable[P, T], /, *, executor: Executor | None
+    ) -> Callable[P, FutureCollection[Unpack[Ts], T]]: ...
+
+    def parallel(
+        self, func: Callable[P, T], /, *, executor: Executor | None = None
+    ) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
+        """Prepares one more call.
+
+        Args:
+            func: What to call.
+            executor: What runs this call and those chained after it; by
+                default, what ran the one before.
+
+        Returns:
+            A function with the parameters of ``func`` that starts the call,
+            consumes this collection and returns the one to go on with. If the
+            call cannot be started, it leaves this collection as it was and
+            raises a ``RuntimeError`` or a ``MemoryError``, or what the
+            executor raises.
+
+        Raises:
+            TypeError: ``func`` is not callable, or is a coroutine function or
+                a context manager, or ``executor`` is not an executor.
+            RuntimeError: The collection has been consumed.
+        """
+        check_chained_function(func)
+        self._links()
+        return _prepared(func, self, self._submit if executor is None else submit_of(executor))
+
+    def results(
+        self,
+        *,
+        timeout: float | None = None,
+        return_when: Literal[ReturnWhen.ALL_COMPLETED, ReturnWhen.FIRST_EXCEPTION] = ReturnWhen.ALL_COMPLETED,
+    ) -> tuple[Unpack[Ts]]:
+        """Waits for the calls and returns their results, in the chain's order.
+
+        It blocks until then, and may be asked again, also after a time limit or
+        Ctrl-C ended the wait: the calls go on.
+
+        Args:
+            timeout: For how many seconds to wait at most; without, for as long
+                as it takes.
+            return_when: ``ALL_COMPLETED`` waits for all calls.
+                ``FIRST_EXCEPTION`` raises the first failure as soon as it
+                happens.
+
+        Returns:
+            What the calls returned, in the order of the chain.
+
+        Raises:
+            BaseException: What a call raised, if one failed, with its own
+                traceback and context; or what a signal handler raised during
+                the wait, as Ctrl-C does.
+            BaseExceptionGroup: If several failed, with their exceptions in the
+                order of the chain; an ``ExceptionGroup`` if all are
+                ``Exception``. On Python 3.10 and below, that of the
+                ``exceptiongroup`` package.
+            TimeoutError: The time limit passed, and no call had failed by then.
+            TypeError: ``timeout`` is not a number.
+            ValueError: ``timeout`` is NaN, or ``return_when`` is none of the
+                two.
+            RuntimeError: The collection has been consumed.
+        """
+        seconds = check_timeout(timeout)
+        links = self._links()
+        if return_when is _ALL_COMPLETED or check_return_when(return_when) is _ALL_COMPLETED:
+            failure = self._wait_for_all(links, seconds)
+        else:
+            failure = self._wait_for_first(links, seconds)
+        if failure is None:
+            self._all_returned = True
+            return tuple([link.future.result() for link in links])
+        append_context(failure, sys.exc_info()[1])
+        try:
+            raise_unchanged(failure)
+        finally:
+            # The traceback refers to this frame.
+            del self, links, failure
+
+    @property
+    def futures(self) -> tuple[Future[Any], ...]:
+        """The calls' futures, in the order of the chain.
+
+        Whoever reads it answers for the errors: they are not reported any more. It never blocks.
+
+        Raises:
+            RuntimeError: The collection has been consumed.
+        """
+        links = self._links()
+        for link in links:
+            link.taken = True
+        return tuple(link.future for link in links)
+
+    def __await__(self) -> Generator[Any, None, tuple[Unpack[Ts]]]:
+        """Waits for the calls without blocking the event loop (asyncio), and gives what ``results()`` gives.
+
+        A task that is cancelled meanwhile leaves the calls running. It may be awaited on any event loop, and again.
+
+        Raises:
+            BaseException: What ``results()`` raises: an error of a call, or a group of several.
+            asyncio.CancelledError: The task was cancelled.
+            RuntimeError: The collection has been consumed.
+        """
+        # Imported late: who does not use asyncio does not pay for it.
+        from parallel._asynchronous import wait_for_all  # noqa: PLC0415
+
+        yield from wait_for_all([link.future for link in self._links()]).__await__()
+        try:
+            return self.results()
+        finally:
+            # The traceback refers to this frame.
+            del self
+
+    def __repr__(self) -> str:
+        try:
+            states = listed([link.describe() for link in self._held[0]])
+        except IndexError:
+            states = f"consumed by .parallel({self._consumer})(...)"
+        return f"<{type(self).__name__}: {states or 'empty'}>"
+
+    def __del__(self) -> None:
+        held = getattr(self, "_held", None)
+        if self._all_returned or not held:
+            return
+        for link in held[0]:
+            if not link.taken:
+                link.future.add_done_callback(functools.partial(_report_failure, link.name))
+
+    def _links(self) -> list[Link]:
+        try:
+            return self._held[0]
+        except IndexError:
+            self._raise_consumed()
+
+    def _raise_consumed(self) -> NoReturn:
+        raise RuntimeError(
+            f"this FutureCollection has been consumed by .parallel({self._consumer})(...): "
+            f"use the FutureCollection which that call returned, as in `calls = calls.parallel(func)(...)`"
+        )
+
+    def _take_links(self, consumer: str) -> list[Link]:
+        try:
+            links = self._held.pop()
+        except IndexError:
+            self._raise_consumed()
+        self._consumer = consumer
+        return links
+
+    def _put_links_back(self, links: list[Link]) -> None:
+        self._held.append(links)
+
+    def _wait_for_all(self, links: list[Link], timeout: float | None) -> BaseException | None:
+        """Waits for all calls; gives what to raise, if anything."""
+        failed: list[Link] = []
+        running: list[Link] = []
+        # What a Deadline does, without its two calls for each link: nearly every wait is this one, without a limit.
+        end = None if timeout is None else monotonic() + timeout
+        for link in links:
+            try:
+                failure = link.failure(None if end is None else max(end - monotonic(), 0.0))
+            except FutureTimeoutError:
+                running.append(link)
+            else:
+                if failure is not None:
+                    failed.append(link)
+        timed_out = _timed_out(running, len(links), timeout) if running else None
+        if not failed:
+            return timed_out
+        failure = combined([_taken(link) for link in failed], f"{len(failed)} of {len(links)} calls failed")
+        append_context(failure, timed_out)
+        try:
+            return failure
+        finally:
+            # The traceback of a group refers to this frame.
+            del failure
+
+    def _wait_for_first(self, links: list[Link], timeout: float | None) -> BaseException | None:
+        """Waits until a call has failed or all have returned; gives what to raise, if anything."""
+        if self._first_failure is None:
+            if self._first_failure_watch is None:
+                self._first_failure_watch = FirstFailure([link.future for link in links])
+            self._first_failure_watch.wait(timeout)
+            running = [link for link in links if not link.future.done()]
+            failed = [link for link in links if link not in running and link.failure() is not None]
+            if not failed:
+                return _timed_out(running, len(links), timeout) if running else None
+            # The answer stays the same when more calls fail.
+            self._first_failure = next(
+                (link for link in failed if not isinstance(link.failure(), Exception)), failed[0]
+            )
+        return _taken(self._first_failure)
+
+
+class Link:
+    """One call of a chain: its future, its name, and whether somebody has taken its error."""
+
+    taken: bool = False
+    _failure: BaseException | None = None
+    _traceback: TracebackType | None = None
+
+    def __init__(self, future: Future[Any], name: str) -> None:
+        """A call that has been started."""
+        self.future: Future[Any] = future
+        self.name: str = name
+
+    def failure(self, timeout: float | None = None) -> BaseException | None:
+        """Waits for the call and gives what it raised, the same object each time, with its traceback as it was.
+
+        Raises:
+            concurrent.futures.TimeoutError: It has not ended within ``timeout`` seconds.
+        """
+        if self._failure is None:
+            self._failure = failure_of(self.future, timeout)
+            if self._failure is None:
+                return None
+            self._traceback = self._failure.__traceback__
+        return self._failure.with_traceback(self._traceback)
+
+    def describe(self) -> str:
+        """Says in what state the call is, and changes nothing: its error may be being handled just now."""
+        # In this order: what ends in between is not taken for pending.
+        if self.future.running():
+            return f"{self.name} running"
+        if not self.future.done():
+            return f"{self.name} pending"
+        failure = failure_of(self.future)
+        if failure is None:
+            return f"{self.name} finished"
+        return f"{self.name} failed: {type(failure).__name__}"
+
+
+def start_map(
+    func: Callable[..., T], arguments: Sequence[tuple[Any, ...]], executor: Executor | None
+) -> FutureCollection[Unpack[tuple[T, ...]]]:
+    """Starts a call of ``func``, which has been checked, for each of ``arguments``.
+
+    All or none of them are started; but another executor may have begun some before it refuses one.
+    """
+    name = name_of(func)
+    if executor is None:
+        futures = start_calls(func, arguments)
+        return FutureCollection([Link(future, name) for future in futures], start_call)
+    submit = submit_of(executor)
+    links: list[Link] = []
+    try:
+        links.extend(Link(submit(func, *each), name) for each in arguments)
+    except BaseException:
+        for link in links:
+            link.future.cancel()
+        # Those that run already report their errors, as those of any chain that is dropped.
+        FutureCollection(links, submit)
+        raise
+    return FutureCollection(links, submit)
+
+
+def _prepared(
+    func: Callable[P, T], chain: FutureCollection[Unpack[tuple[Any, ...]]] | None, submit: Submit
+) -> Callable[P, Any]:
+    """Makes the function that looks like ``func`` and starts it as the last call of a chain."""
+    name = name_of(func)
+
+    def start(*args: Any, **kwargs: Any) -> FutureCollection[Any]:
+        links = [] if chain is None else chain._take_links(name)  # noqa: SLF001  # One class in two parts.
+        try:
+            links.append(Link(submit(func, *args, **kwargs), name))
+        except BaseException:
+            if chain is not None:
+                chain._put_links_back(links)  # noqa: SLF001  # As above.
+            raise
+        return FutureCollection(links, submit)
+
+    if type(func) is not FunctionType:
+        start.__name__ = name.rpartition(".")[2]
+        start.__qualname__ = name
+        try:
+            return functools.wraps(func)(start)
+        except Exception:
+            # A proxy may have every attribute, so that its name is no string; or raise when it is asked for one.
+            return start
+    # What functools.wraps sets, but for the attributes that only decorators use: it would cost as much as half a call.
+    start.__module__ = func.__module__
+    start.__name__ = func.__name__
+    start.__qualname__ = func.__qualname__
+    start.__doc__ = func.__doc__
+    start.__dict__["__wrapped__"] = func
+    return start
+
+
+def _timed_out(running: Sequence[Link], total: int, timeout: float | None) -> TimeoutError:
+    names = listed([link.name for link in running])
+    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")
+
+
+def _taken(link: Link) -> BaseException:
+    link.taken = True
+    failure = link.failure()
+    assert failure is not None  # noqa: S101  # Only links that failed come here.
+    return failure
+
+
+def _report_failure(name: str, future: Future[Any]) -> None:
+    """Reports the error of a call that nobody will ask for, naming the thread that it ran on."""
+    failure = failure_of(future)
+    if failure is None or isinstance(failure, CancelledError):
+        return
+    thread = current_thread()
+    # The call may have ended before, and its thread may have moved on.
+    _threads.report(failure, thread if thread.name == name else Thread(name=name))

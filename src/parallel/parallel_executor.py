@@ -1,0 +1,259 @@
+"""``ParallelExecutor``: one thread per call, a ``Future`` for each."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextvars import copy_context
+from threading import Lock, get_ident
+from typing import Any, Callable, Sequence, TypeVar
+
+from parallel import _threads
+from parallel._call_future import CallFuture
+from parallel._checks import check_function, name_of
+from parallel._compat import ParamSpec
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ParallelExecutor(Executor):
+    """Calls functions at once, each on a thread of its own.
+
+    The class does so with ``execute_one`` and ``execute``. An instance is a standard ``concurrent.futures.Executor`` in
+    which nothing ever queues: a call starts when it is submitted, whatever the other calls do. Its futures are
+    running from the beginning, so they cannot be cancelled.
+
+    Calls see the context variables of their caller as they were when the call was started, and keep their own changes
+    to themselves. All methods may be called from any thread at any time.
+    """
+
+    def __init__(self) -> None:
+        """Makes an executor, which needs no arguments: there is nothing to set."""
+        self._shut_down = False
+        self._start_anew()
+
+    @classmethod
+    def execute_one(cls, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Starts ``func(*args, **kwargs)`` on a thread of its own, at once.
+
+        Args:
+            func: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments, of any name.
+
+        Returns:
+            The call's future, which is running.
+
+        Raises:
+            TypeError: ``func`` is not callable, or is a coroutine function.
+            RuntimeError: No thread could be started, or the interpreter is shutting down.
+            MemoryError: There is no memory for one more thread.
+        """
+        check_function(func, "ParallelExecutor.execute_one()")
+        call = Call(func, args, kwargs)
+        # The call forgets it when it begins.
+        future: Future[T] = call.future
+        _threads.start(call)
+        return future
+
+    @classmethod
+    def execute(cls, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
+        """Starts functions that take no arguments, each on a thread of its own, at once; all or none of them.
+
+        Args:
+            func: The first function.
+            *funcs: More functions.
+
+        Returns:
+            The calls' futures, in the order of the functions.
+
+        Raises:
+            TypeError: One is not callable, or is a coroutine function; nothing has been started.
+            RuntimeError: Not enough threads could be started, or the interpreter is shutting down; nothing has been
+                started.
+            MemoryError: There is no memory for so many threads; nothing has been started.
+        """
+        for each in (func, *funcs):
+            check_function(each, "ParallelExecutor.execute()")
+        return _start_all([Call(each, (), {}) for each in (func, *funcs)])
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:  # type: ignore[override, unused-ignore]  # On 3.8 it has the name fn.
+        """Starts ``fn(*args, **kwargs)`` on a thread of its own, at once.
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments, of any name.
+
+        Returns:
+            The call's future, which is running.
+
+        Raises:
+            TypeError: ``fn`` is not callable, or is a coroutine function.
+            RuntimeError: The executor has been shut down, no thread could be started, or the interpreter is shutting
+                down.
+            MemoryError: There is no memory for one more thread.
+        """
+        check_function(fn, "ParallelExecutor.submit()")
+        if self._process != os.getpid():
+            self._start_anew()
+        call = _SubmittedCall(self, fn, args, kwargs)
+        future: Future[T] = call.future
+        # First noted and then checked; shutdown() does the two the other way round, so one of them sees the other.
+        self._calls[call] = None
+        try:
+            if self._shut_down:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            _threads.start(call)
+        except BaseException:
+            self._forget(call)
+            raise
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # As in the base class.
+        """Ends the executor: ``submit`` raises a ``RuntimeError`` from now on.
+
+        Args:
+            wait: Whether to wait until all calls and their done-callbacks have ended.
+            cancel_futures: Changes nothing: no call is ever waiting to be started.
+
+        Raises:
+            RuntimeError: With ``wait``, when called from one of the executor's own calls, which would wait for itself.
+            BaseException: What a signal handler raises while it waits. The executor is shut down all the same, and
+                waiting for it can be gone on with by calling this again.
+        """
+        del cancel_futures
+        if self._process != os.getpid():
+            self._start_anew()
+        self._shut_down = True
+        if not wait:
+            return
+        if any(call.thread == get_ident() for call in list(self._calls)):
+            raise RuntimeError("cannot join current thread")
+        if self._calls:
+            self._all_ended.acquire()
+            self._end_wait()  # For others that wait.
+
+    def __repr__(self) -> str:
+        # In a child process, the calls of the parent do not run.
+        running = len(self._calls) if self._process == os.getpid() else 0
+        states = ["shut down"] if self._shut_down else []
+        if running or not states:
+            states.append(f"{running or 'no'} call{'' if running == 1 else 's'} running")
+        return f"<{type(self).__name__}: {', '.join(states)}>"
+
+    def _start_anew(self) -> None:
+        """Forgets the calls of a parent process, which never end in this one."""
+        self._process = os.getpid()
+        self._calls: dict[_SubmittedCall, None] = {}
+        # Released once they have all ended: unlike an event's, its methods can be interrupted by each other.
+        self._all_ended = Lock()
+        self._all_ended.acquire()
+
+    def _forget(self, call: _SubmittedCall) -> None:
+        self._calls.pop(call, None)
+        if self._shut_down and not self._calls:
+            self._end_wait()
+
+    def _end_wait(self) -> None:
+        try:
+            self._all_ended.release()
+        except RuntimeError:
+            pass  # It has been released already.
+
+
+class Call:
+    """A function and its arguments, started on a thread; the outcome goes into ``future``."""
+
+    __slots__ = ("_args", "_context", "_func", "_kwargs", "future", "name")
+
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Prepares the call, with the caller's context variables as they are now."""
+        self.name: str = name_of(func)
+        # It is running from the beginning: nothing can keep it from being run.
+        self.future: Future[Any] = CallFuture()
+        self._context = copy_context()
+        self._func = func
+        self._args = args
+        self._kwargs = kwargs
+
+    def run(self) -> None:
+        """Makes the call, and its done-callbacks, in the copy of the caller's context."""
+        context = self._context
+        del self._context
+        context.run(self._run)
+
+    def _run(self) -> None:
+        future, func, args, kwargs = self.future, self._func, self._args, self._kwargs
+        # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
+        del self.future, self._func, self._args, self._kwargs
+        try:
+            result = func(*args, **kwargs)
+        except BaseException as error:
+            del func, args, kwargs
+            if error.__traceback__ is not None:
+                error.__traceback__ = error.__traceback__.tb_next  # Without this frame.
+            _fail(future, error)
+        else:
+            del func, args, kwargs
+            _succeed(future, result)
+        finally:
+            # The frames of the error's traceback refer back to this one.
+            del future, self
+
+
+def _succeed(future: Future[T], result: T) -> None:
+    try:
+        future.set_result(result)
+    except InvalidStateError:
+        pass  # Its user has set it, and so has no use for the result.
+
+
+def _fail(future: Future[Any], error: BaseException) -> None:
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        _threads.report(error)  # Its user has set it, so nobody will ask for the error.
+    finally:
+        del future, error
+
+
+class _SubmittedCall(Call):
+    """A call that an instance of ``ParallelExecutor`` waits for in ``shutdown``."""
+
+    __slots__ = ("_executor", "thread")
+
+    def __init__(
+        self, executor: ParallelExecutor, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        super().__init__(func, args, kwargs)
+        self._executor = executor
+        self.thread: int | None = None
+
+    def run(self) -> None:
+        self.thread = get_ident()
+        try:
+            super().run()
+        finally:
+            self._executor._forget(self)  # noqa: SLF001  # One class in two parts.
+
+
+def _start_all(calls: list[Call]) -> list[Future[Any]]:
+    futures = [call.future for call in calls]
+    _threads.start_all(calls)
+    return futures
+
+
+def start_calls(func: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[Future[T]]:
+    """Starts a call, of a function that has been checked, for each of ``arguments``; all or none of them."""
+    return _start_all([Call(func, each, {}) for each in arguments])
+
+
+def start_call(func: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    """Starts a call of a function that has been checked."""
+    call = Call(func, args, kwargs)
+    # The call forgets it when it begins.
+    future: Future[T] = call.future
+    _threads.start(call)
+    return future

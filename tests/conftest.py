@@ -1,0 +1,100 @@
+"""What all tests share: no thread outlives its test, and hypothesis profiles."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from parallel import _threads
+
+settings.register_profile(
+    "ci",
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=30)
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000, derandomize=False)
+
+PYPY = platform.python_implementation() == "PyPy"
+
+# A random program takes PyPy a second: few of them are compiled before they have ended.
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci"))
+
+LIMIT = 30.0
+"""For how many seconds a test waits for what must happen, before it fails."""
+
+
+def busy_threads() -> list[threading.Thread]:
+    """All threads but the library's idle ones, which end by themselves."""
+    return [thread for thread in threading.enumerate() if thread.name != _threads.IDLE_NAME]
+
+
+def free_garbage() -> None:
+    """Frees what nobody holds any more, which PyPy does only when it collects garbage."""
+    if PYPY:
+        gc.collect()
+
+
+def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> None:
+    """Waits for what no event tells of; fails if it does not happen."""
+    begun = time.monotonic()
+    for turn in itertools.count(1):
+        if condition():
+            return
+        assert time.monotonic() < begun + limit, "it did not happen in time"
+        time.sleep(0.001)
+        if turn % 100 == 0:  # A collection takes PyPy long, and what is waited for is mostly something else.
+            free_garbage()
+
+
+def wait_for_idle_threads() -> None:
+    """Waits until no thread of the library does anything."""
+    wait_until(lambda: not _threads._threads.unfinished())
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    """Fails a test that leaves a thread behind, but for the library's idle ones."""
+    before = set(busy_threads())
+    yield
+    wait_until(lambda: set(busy_threads()) <= before)
+
+
+class Uncaught(NamedTuple):
+    """What ``threading.excepthook`` was given."""
+
+    exc_value: BaseException | None
+    thread_name: str
+
+
+@pytest.fixture(autouse=True)
+def _uncaught(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Uncaught]]:
+    """Fails a test in which an error was reported through ``threading.excepthook``, unless it asks for ``uncaught``."""
+    reported: list[Uncaught] = []
+
+    def note(report: threading.ExceptHookArgs) -> None:
+        # The thread goes on, under another name.
+        reported.append(Uncaught(report.exc_value, report.thread.name if report.thread else ""))
+
+    monkeypatch.setattr(threading, "excepthook", note)
+    yield reported
+    free_garbage()  # Of this test, not of the next.
+    if "uncaught" not in request.fixturenames:
+        assert reported == []
+
+
+@pytest.fixture
+def uncaught(_uncaught: list[Uncaught]) -> list[Uncaught]:
+    """What was reported through ``threading.excepthook`` during the test."""
+    return _uncaught

@@ -1,0 +1,609 @@
+"""The exit of the process, forks, subinterpreters and the end of memory, each in a process of its own.
+
+All run in development mode, with warnings as errors, and print nothing that they were not told to.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from conftest import LIMIT, PYPY
+
+PRELUDE = """
+import atexit, os, signal, sys, threading, time
+from parallel import FutureCollection, ParallelExecutor, _threads, parallel, parallel_contexts, parallel_map
+
+class Manager:
+    def __init__(self, name="", enter=0, leave=0):
+        self.name, self.enter, self.leave = name, enter, leave
+    def __enter__(self):
+        self.thread = threading.get_ident()
+        time.sleep(self.enter)
+        return self.name
+    def __exit__(self, kind, *_):
+        time.sleep(self.leave)
+        same = self.thread == threading.get_ident()
+        say("left", self.name, kind and kind.__name__, "on its thread" if same else "on another thread")
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def use_everything():
+    assert parallel(int)().parallel(str)(1).results() == (0, "1")
+    assert ParallelExecutor.execute_one(int).result() == 0
+    assert parallel_map(abs, [-1, 2]).results() == (1, 2)
+    with ParallelExecutor() as executor:
+        assert executor.submit(int).result() == 0
+    with parallel(threading.Lock()).parallel(threading.RLock()) as values:
+        assert len(values) == 2
+"""
+
+# The development mode of 3.8 takes a forked child's end for memory gone wrong, with ordinary threads, too.
+FLAGS = [
+    *([] if sys.version_info < (3, 9) else ["-X", "dev"]),
+    "-W",
+    "error",
+    "-W",
+    "ignore:This process:DeprecationWarning",
+]
+# From 3.12 on, forking with threads is deprecated; what happens then is what some tests are about.
+
+
+def run(code: str, exit_code: int = 0) -> list[str]:
+    """Runs a program to its end; gives the lines that it printed, and fails if it complained of anything."""
+    done = subprocess.run(
+        [sys.executable, *FLAGS, "-c", PRELUDE + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode == exit_code
+    return done.stdout.splitlines()
+
+
+# The exit
+
+
+starts_threads_at_exit = pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started once the main thread has ended"
+)
+
+
+@starts_threads_at_exit
+@pytest.mark.parametrize("registered_first", [False, True])
+def test_calls_and_what_comes_of_them_end_before_atexit_handlers(registered_first: bool) -> None:
+    register = 'import atexit; atexit.register(lambda: print("atexit", flush=True))\n'
+    code = """
+    def late():
+        time.sleep(0.2)
+        say("call")
+        ParallelExecutor.execute_one(nested).add_done_callback(lambda _: (time.sleep(0.1), say("callback")))
+    def nested():
+        time.sleep(0.1)
+        say("nested call")
+    parallel(late)()
+    try:
+        with parallel(Manager("straggler", enter=0.3), timeout=0.01): pass
+    except TimeoutError:
+        say("timeout")
+    """
+    done = subprocess.run(
+        [
+            sys.executable,
+            *FLAGS,
+            "-c",
+            (register if registered_first else "")
+            + PRELUDE
+            + textwrap.dedent(code)
+            + ("" if registered_first else register),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "atexit"
+    assert sorted(lines[:-1]) == sorted(
+        ["timeout", "call", "nested call", "callback", "left straggler TimeoutError on its thread"]
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("end", "exit_code"), [("", 0), ("sys.exit(3)", 3), ("sys.exit(0)", 0)])
+def test_the_exit_code_is_the_main_programs(end: str, exit_code: int) -> None:
+    run("parallel(time.sleep)(0.1).parallel(sys.exit)(5)\n" + end, exit_code)
+
+
+def test_a_call_that_exits_is_raised_by_results_and_ends_the_program_with_its_code() -> None:
+    run("parallel(sys.exit)(5).results()", 5)
+
+
+def test_idle_threads_do_not_delay_the_exit() -> None:
+    code = """
+    barrier = threading.Barrier(100)
+    parallel_map(lambda _: barrier.wait(), range(100)).results()
+    for _ in range(900): ParallelExecutor.execute_one(int).result()
+    atexit.register(lambda: say(time.time()))
+    """
+    (at_exit,) = run(code)
+    # An idle thread would go on for ten seconds.
+    assert time.time() - float(at_exit) < 5
+
+
+@starts_threads_at_exit
+def test_a_thread_that_outlives_the_main_thread_uses_the_library_as_before() -> None:
+    code = """
+    def outlive():
+        threading.main_thread().join()
+        for _ in range(200): use_everything()
+        ParallelExecutor.execute_one(lambda: (time.sleep(0.2), say("last call")))
+    threading.Thread(target=outlive).start()
+    """
+    assert run(code) == ["last call"]
+
+
+@starts_threads_at_exit
+def test_a_call_can_wait_for_the_end_of_the_main_thread() -> None:
+    assert run("parallel(lambda: (threading.main_thread().join(), say('call')))()") == ["call"]
+
+
+def test_a_call_that_the_exit_cannot_wait_for_is_refused() -> None:
+    code = """
+    def outlive():
+        threading.main_thread().join()
+        refuse, threading.Thread.start = RuntimeError("no thread"), lambda thread: fail(refuse)
+        # There is an idle thread that would take the call, but none for the exit to wait on.
+        try: ParallelExecutor.execute_one(say, "called")
+        except RuntimeError as error: say(error)
+    def fail(error): raise error
+    parallel(int)().results()
+    threading.Thread(target=outlive).start()
+    """
+    assert run(code) == ["no thread"]
+
+
+def test_in_an_atexit_handler_calls_are_refused_and_what_is_there_can_be_used() -> None:
+    code = """
+    block = parallel(Manager("first")).parallel(Manager("second"))
+    block.__enter__()
+    calls = parallel(int)()
+    def handler():
+        assert calls.results() == (0,)
+        block.__exit__(None, None, None)
+        executor = ParallelExecutor()
+        for start in [
+            lambda: ParallelExecutor.execute_one(int), lambda: ParallelExecutor.execute(int, int),
+            lambda: executor.submit(int), parallel(int), calls.parallel(int), lambda: parallel_map(int, [1]),
+            lambda: parallel(Manager()).__enter__(),
+        ]:
+            try: start()
+            except RuntimeError as error: say(error)
+        assert calls.results() == (0,)
+        executor.shutdown()
+    atexit.register(handler)
+    """
+    assert run(code) == [
+        "left second None on its thread",
+        "left first None on its thread",
+        *["cannot schedule new futures after interpreter shutdown"] * 7,
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "block = parallel(Manager()).parallel(Manager()); block.__enter__()",
+        "parallel(Manager()).parallel(Manager()).__enter__()",
+        "threading.Thread(target=lambda: parallel(Manager()).__enter__()).start()",
+        """
+        import tempfile
+        def generator():
+            with parallel(threading.Lock()).parallel(tempfile.TemporaryFile()) as values: yield values
+        suspended = generator()
+        next(suspended)
+        """,
+        "calls = parallel(int)()",
+        "def forget():\n    calls = parallel(int)()\n    calls.itself = calls\nforget()",
+        "executor = ParallelExecutor(); executor.submit(time.sleep, 0.1)",
+    ],
+)
+def test_what_is_never_left_nor_asked_neither_hangs_nor_complains(code: str) -> None:
+    assert run(code) == []
+
+
+def test_finalizers_that_run_as_the_interpreter_ends_do_not_hang() -> None:
+    code = """
+    class Uses:
+        def __del__(self, ParallelExecutor=ParallelExecutor, say=say):
+            # When it runs late, the library's modules have been emptied already.
+            try: say(ParallelExecutor.execute_one(int).result())
+            except (RuntimeError, TypeError): say("refused")
+    kept, module = Uses(), sys.modules["threading"]
+    module.kept = Uses()
+    """
+    assert set(run(code)) <= {"refused"}
+
+
+# Forks
+
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+FORK = """
+def fork(do):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # Ends it should it hang.
+        code = 1
+        try:
+            do()
+            code = 0
+        finally:
+            if code: sys.excepthook(*sys.exc_info())
+            os._exit(code)
+    return child
+def wait_for(child):
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "use_everything()",
+        "go = threading.Event(); calls = parallel_map(lambda _: go.wait(10), range(5))",
+    ],
+    ids=["unused", "idle threads", "running calls"],
+)
+def test_a_child_uses_the_library_at_once_and_the_parent_is_unaffected(before: str) -> None:
+    code = (
+        FORK
+        + textwrap.dedent(before)
+        + textwrap.dedent("""
+    for _ in range(3): wait_for(fork(use_everything))
+    wait_for(fork(lambda: wait_for(fork(use_everything))))
+    use_everything()
+    if "go" in globals():
+        go.set()
+        assert calls.results() == (True,) * 5
+    say("ended")
+    """)
+    )
+    assert run(code) == ["ended"]
+
+
+@posix
+def test_a_child_forked_from_a_call_or_a_manager_uses_the_library_at_once() -> None:
+    code = FORK + textwrap.dedent("""
+    class Forks:
+        def __enter__(self): wait_for(fork(use_everything))
+        def __exit__(self, *_): wait_for(fork(use_everything))
+    for _ in range(3): parallel(lambda: wait_for(fork(use_everything)))().results()
+    with parallel(Forks()): pass
+    use_everything()
+    say("ended")
+    """)
+    assert run(code) == ["ended"]
+
+
+@posix
+def test_a_child_forked_from_a_call_may_return_from_it() -> None:
+    code = """
+    def call():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            return None
+        return os.waitpid(child, 0)[1]
+    assert parallel(call)().results() == (0,)
+    use_everything()
+    say("ended")
+    """
+    assert run(code) == ["ended"]
+
+
+@posix
+def test_a_child_forked_from_an_enter_may_return_from_it() -> None:
+    code = """
+    class Forks(Manager):
+        def __enter__(self):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+            super().__enter__()
+            return child
+    with parallel(Forks("parent")) as (child,):
+        assert os.waitpid(child, 0)[1] == 0
+    use_everything()
+    """
+    assert run(code) == ["left parent None on its thread"]
+
+
+@posix
+def test_a_child_leaves_a_block_on_its_own_thread_and_the_parent_on_theirs() -> None:
+    code = FORK + textwrap.dedent("""
+    block = parallel(Manager("first")).parallel(Manager("second"))
+    block.__enter__()
+    def leave():
+        block.__exit__(None, None, None)
+        block.__exit__(None, None, None)
+        use_everything()
+    wait_for(fork(leave))
+    say("parent")
+    block.__exit__(None, None, None)
+    """)
+    assert run(code) == [
+        "left second None on another thread",
+        "left first None on another thread",
+        "parent",
+        "left second None on its thread",
+        "left first None on its thread",
+    ]
+
+
+@posix
+def test_a_child_can_shut_an_executor_down_that_has_calls_in_the_parent() -> None:
+    code = FORK + textwrap.dedent("""
+    go = threading.Event()
+    with ParallelExecutor() as executor:
+        executor.submit(go.wait, 10)
+        def leave():
+            executor.submit(int).result()
+            executor.shutdown()
+        wait_for(fork(leave))
+        go.set()
+    say("ended")
+    """)
+    assert run(code) == ["ended"]
+
+
+@posix
+def test_a_child_that_ends_by_itself_waits_for_no_call_of_its_parent() -> None:
+    code = """
+    go = threading.Event()
+    calls = parallel(go.wait)(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        parallel(lambda: (time.sleep(0.1), say("call of the child")))()
+        sys.exit(4)
+    assert os.waitpid(child, 0)[1] == 4 << 8
+    go.set()
+    assert calls.results() == (True,)
+    """
+    assert run(code) == ["call of the child"]
+
+
+@posix
+def test_multiprocessing_with_fork_works_outside_and_inside_a_block() -> None:
+    code = """
+    import multiprocessing
+    def double(number):
+        return parallel(lambda: 2 * number)().results()[0]
+    def double_all():
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.map(double, range(10)) == list(range(0, 20, 2))
+            pool.close()
+            pool.join()
+    use_everything()
+    double_all()
+    with parallel(Manager("first")).parallel(Manager("second")):
+        double_all()
+    parallel(double_all)().results()
+    """
+    assert run(code) == ["left second None on its thread", "left first None on its thread"]
+
+
+@posix
+def test_subprocesses_can_be_run_from_many_calls_at_once() -> None:
+    code = """
+    import subprocess
+    program = [sys.executable, "-S", "-c", "print(1)"]
+    outputs = parallel_map(lambda _: subprocess.check_output(program), range(8)).results()
+    assert outputs == (b"1" + os.linesep.encode(),) * 8
+    """
+    assert run(code) == []
+
+
+# No memory for threads
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+def test_without_memory_for_threads_nothing_is_half_started_and_later_all_works() -> None:
+    code = """
+    import resource
+    os.environ["MALLOC_ARENA_MAX"] = "1"
+    ran, entered, left = [], [], []
+    class Counts:
+        def __enter__(self): entered.append(1)
+        def __exit__(self, *_): left.append(1)
+    calls = parallel(ran.append)(1)
+    calls.results()
+    threading.stack_size(64 << 20)
+    with open("/proc/self/statm") as statm: used = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), resource.RLIM_INFINITY))
+    go = threading.Event()
+    held = []
+    try:
+        while len(held) < 100: held.append(ParallelExecutor.execute_one(go.wait, 20))
+    except (RuntimeError, MemoryError):
+        pass
+    assert 0 < len(held) < 100, len(held)
+    executor = ParallelExecutor()
+    for start in [
+        lambda: ParallelExecutor.execute_one(ran.append, 2),
+        lambda: calls.parallel(ran.append)(2),
+        lambda: ParallelExecutor.execute(*[lambda: ran.append(2)] * 50),
+        lambda: parallel_map(ran.append, [2] * 50),
+        lambda: executor.submit(ran.append, 2),
+        lambda: parallel_contexts([Counts() for _ in range(30)]).__enter__(),
+    ]:
+        try: start()
+        except (RuntimeError, MemoryError): say("refused")
+    assert calls.results() == (None,)
+    # Some threads are free, so that some of what is asked for could be started, but not all.
+    go.set()
+    for future in held: assert future.result()
+    while _threads._threads.unfinished(): time.sleep(0.001)
+    for start in [
+        lambda: ParallelExecutor.execute(*[lambda: ran.append(2)] * 50),
+        lambda: parallel_map(ran.append, [2] * 50),
+        lambda: parallel_contexts([Counts() for _ in range(30)]).__enter__(),
+    ]:
+        try: start()
+        except (RuntimeError, MemoryError): say("refused")
+    executor.shutdown()
+    while _threads._threads.unfinished(): time.sleep(0.001)
+    assert ran == [1] and 0 < len(entered) == len(left) < 30, (ran, entered, left)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    threading.stack_size(0)
+    assert calls.parallel(int)().results() == (None, 0)
+    barrier = threading.Barrier(50)
+    parallel_map(lambda _: barrier.wait(20), range(50)).results()
+    with parallel_contexts([Counts() for _ in range(30)]): pass
+    use_everything()
+    """
+    assert run(code) == ["refused"] * 9
+
+
+# Subinterpreters
+
+INTERPRETERS = """
+def run_in_interpreter(code):
+    if sys.version_info >= (3, 14):
+        from concurrent import interpreters
+        interpreter = interpreters.create()
+        interpreter.exec(code)
+        interpreter.close()
+    else:
+        import _interpreters
+        interpreter = _interpreters.create()
+        failure = _interpreters.exec(interpreter, code)
+        assert failure is None, failure
+        _interpreters.destroy(interpreter)
+"""
+needs_interpreters = pytest.mark.skipif(
+    sys.version_info < (3, 13) or PYPY, reason="before 3.13 interpreters end the process that has threads in them"
+)
+
+
+@needs_interpreters
+@pytest.mark.parametrize(
+    "end",
+    [
+        "pass",
+        "parallel(lambda: (time.sleep(0.2), say('late call')))()",
+        "block = parallel(threading.Lock()).parallel(threading.Lock()); block.__enter__()",
+    ],
+    ids=["idle threads", "a running call", "a block never left"],
+)
+def test_a_subinterpreter_uses_the_library_and_ends_at_once(end: str) -> None:
+    code = f"""
+    use_everything()
+    run_in_interpreter({PRELUDE + "use_everything()" + chr(10) + end!r})
+    use_everything()
+    atexit.register(lambda: say(time.time()))
+    """
+    *lines, at_exit = run(INTERPRETERS + textwrap.dedent(code))
+    assert lines == (["late call"] if "late" in end else [])
+    assert time.time() - float(at_exit) < 5
+
+
+@needs_interpreters
+def test_a_thread_that_outlives_the_main_thread_of_a_subinterpreter_uses_the_library_as_before() -> None:
+    inside = """
+def outlive():
+    time.sleep(0.3)
+    for _ in range(20): use_everything()
+    say("outlived")
+threading.Thread(target=outlive).start()
+"""
+    started = time.monotonic()
+    assert run(INTERPRETERS + f"\nrun_in_interpreter({PRELUDE + inside!r})\n") == ["outlived"]
+    # Nothing waits for idle threads.
+    assert time.monotonic() - started < 9
+
+
+# Signals
+
+
+@posix
+def test_a_signal_handler_can_use_everything_while_the_main_thread_waits_and_at_the_exit() -> None:
+    code = """
+    signal.signal(signal.SIGUSR1, lambda *_: (use_everything(), say("handled")))
+    def kill():
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.1)
+    parallel(kill)().results()
+    with parallel(Manager("slow", leave=0.3)).parallel(Manager("slower", enter=0.3)):
+        parallel(kill)().results()
+    """
+    lines = run(code)
+    assert lines.count("handled") == 2
+    assert len(lines) == 4
+
+
+def test_the_exit_waits_for_what_a_signal_handler_that_raised_had_already_started() -> None:
+    code = """
+    class InterruptedQueue:
+        def __init__(self, queue): self.queue, self.get = queue, queue.get
+        def put(self, work):
+            self.queue.put(work)
+            assert begun.wait(20)
+            raise KeyboardInterrupt  # As a signal handler does when put() returns.
+    begun = threading.Event()
+    class Slow(Manager):
+        def __enter__(self):
+            begun.set()
+            return super().__enter__()
+    threads = _threads._threads
+    threads._works = InterruptedQueue(threads._works)
+    try:
+        with parallel(Slow("slow", enter=0.3)): pass
+    except KeyboardInterrupt:
+        say("interrupted")
+    """
+    assert run(code) == ["interrupted", "left slow KeyboardInterrupt on its thread"]
+
+
+@posix
+def test_signal_handlers_that_raise_in_the_middle_of_starts_do_not_keep_the_process_from_ending() -> None:
+    code = """
+    import warnings
+    class Interrupt(BaseException): pass
+    where = os.path.dirname(_threads.__file__)
+    armed = False
+    def interrupt(number, frame):
+        global armed
+        if armed and os.path.dirname(frame.f_code.co_filename) == where:
+            armed = False
+            raise Interrupt
+    sys.unraisablehook = lambda report: None
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
+    end, interrupted, started, ran = time.monotonic() + 1, 0, 0, []
+    while time.monotonic() < end:
+        try:
+            armed = True
+            ParallelExecutor.execute_one(ran.append, 1)
+            started += 1
+            with parallel(threading.Lock()).parallel(threading.Lock()): pass
+        except Interrupt:
+            interrupted += 1
+        armed = False
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert interrupted > 5
+    atexit.register(lambda: say(len(ran) >= started))
+    """
+    assert run(code) == ["True"]

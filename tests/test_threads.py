@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from functools import partial
+from typing import Callable
+
+import pytest
+
+from conftest import LIMIT, Uncaught, wait_until
+from parallel import _threads
+
+
+class Task:
+    """A work that calls a function."""
+
+    def __init__(self, func: Callable[[], object], name: str = "task") -> None:
+        self.name = name
+        self.func = func
+
+    def run(self) -> None:
+        self.func()
+
+
+class OwnThreads(_threads._Threads):
+    """Threads that a test can count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = set(threading.enumerate())
+
+    def count(self) -> int:
+        return len(set(threading.enumerate()) - self._before)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> OwnThreads:
+    """Threads of the test's own, so that none is idle yet."""
+    own = OwnThreads()
+    monkeypatch.setattr(_threads, "_threads", own)
+    return own
+
+
+def run(func: Callable[[], object]) -> None:
+    """Runs ``func`` on a thread, and waits for it."""
+    done = threading.Event()
+
+    def call() -> None:
+        func()
+        done.set()
+
+    _threads.start(Task(call))
+    assert done.wait(LIMIT)
+    wait_until(lambda: not _threads._threads.unfinished())
+
+
+def test_an_idle_thread_takes_the_next_work(threads: OwnThreads) -> None:
+    idents = set()
+    for _ in range(20):
+        run(lambda: idents.add(threading.get_ident()))
+    assert len(idents) == 1
+    assert threads.count() == 1
+
+
+def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.01)
+    before = threading.active_count()
+    barrier = threading.Barrier(20)
+    for _ in range(20):
+        _threads.start(Task(lambda: barrier.wait(LIMIT)))
+    wait_until(lambda: not threads.count())
+    assert len(threads._tokens) == 0
+    wait_until(lambda: threading.active_count() <= before)
+
+
+def test_threads_end_under_a_light_load_that_wakes_them_in_turn(
+    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barrier = threading.Barrier(20)
+    for _ in range(20):
+        _threads.start(Task(lambda: barrier.wait(LIMIT)))
+    wait_until(lambda: len(threads._tokens) == 20)
+    # So long ago that all but one have been more than enough; no thread times out in this test.
+    now = time.monotonic()
+    monkeypatch.setattr(threads, "_tokens", deque([now - 2 * _threads.IDLE_SECONDS] * 20))
+    for _ in range(40):
+        before = threads.count()
+        run(lambda: None)
+        assert before - threads.count() <= 1
+    assert threads.count() <= 2
+
+
+def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    count: list[None] = []
+    start = threading.Thread.start
+
+    def start_three(thread: threading.Thread) -> None:
+        if len(count) == 3:
+            raise RuntimeError("can't start new thread")
+        count.append(None)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        _threads.start_all([Task(partial(started.append, number)) for number in range(10)])
+    assert started == []
+    # The accounting holds: three threads are free, and no more can be had.
+    assert len(threads._tokens) == threads.count() == 3
+    barrier = threading.Barrier(3)
+    _threads.start_all([Task(lambda: barrier.wait(LIMIT)) for _ in range(3)])
+    wait_until(lambda: len(threads._tokens) == 3)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        _threads.start_all([Task(lambda: None) for _ in range(4)])
+    wait_until(lambda: len(threads._tokens) == 3)
+
+
+def test_idle_threads_do_not_wake_up(threads: OwnThreads) -> None:
+    code = (
+        "import threading, time\n"
+        "from parallel import ParallelExecutor\n"
+        "barrier = threading.Barrier(50)\n"
+        "for future in [ParallelExecutor.execute_one(barrier.wait) for _ in range(50)]: future.result()\n"
+        "time.sleep(0.3)\n"
+        "def switches(): return sum(int(line.split()[1]) for task in __import__('os').listdir('/proc/self/task')\n"
+        "    if int(task) != __import__('os').getpid()\n"
+        "    for line in open(f'/proc/self/task/{task}/status') if 'ctxt_switches' in line)\n"
+        "before = switches(); time.sleep(1); print(switches() - before)\n"
+    )
+    if not sys.platform.startswith("linux"):
+        pytest.skip("counts context switches as Linux does")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True)
+    # A handful are those of the machine; polling fifty times a second would be 50 * 50.
+    assert int(done.stdout) < 50
+
+
+def test_what_a_work_raises_takes_no_thread_down(threads: OwnThreads, uncaught: list[Uncaught]) -> None:
+    errors: list[BaseException] = [SystemExit(), KeyboardInterrupt(), GeneratorExit(), ValueError()]
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    for error in errors:
+        _threads.start(Task(partial(fail, error)))
+        wait_until(lambda: len(threads._tokens) == 1)
+    assert [report.exc_value for report in uncaught] == errors
+    assert {report.thread_name for report in uncaught} == {"task"}
+    assert threads.count() == 1
