@@ -19,8 +19,8 @@ from typing import Any, Callable, Coroutine, Generator, Iterator, Sequence
 import pytest
 from hypothesis import assume, given, settings
 
-from conftest import LIMIT, PYPY, Uncaught, free_garbage, wait_for_idle_threads
-from parallel import _context_thread, _threads, parallel, parallel_contexts, parallel_map
+from conftest import LIMIT, PYPY, Uncaught, busy_threads, free_garbage, wait_for_idle_threads, wait_until
+from parallel import FutureContextCollection, _context_thread, _threads, parallel, parallel_contexts, parallel_map
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 from test_future_collection import Gate, fail
 from test_future_context_collection import Manager
@@ -885,6 +885,34 @@ def test_cancelled_while_entering_what_is_entered_is_exited_at_once_and_the_rest
             go.set()
 
     run(main())
+
+
+def test_a_cancellation_while_entering_is_no_news_to_the_chains_thread(
+    run: Run, log: list[str], uncaught: list[Uncaught], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt = FutureContextCollection._interrupt
+
+    def interrupt_and_wait(chain: FutureContextCollection[Any], error: BaseException) -> None:
+        interrupt(chain, error)
+        wait_until(lambda: all(thread.name != type(chain).__name__ for thread in busy_threads()))
+
+    monkeypatch.setattr(FutureContextCollection, "_interrupt", interrupt_and_wait)
+
+    async def main() -> None:
+        go = threading.Event()
+        manager = Manager("a", log, enter=go)
+        try:
+            entering = asyncio.ensure_future(parallel(manager).__aenter__())
+            await until(manager.inside.is_set)
+            entering.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await entering
+        finally:
+            go.set()
+        await until(manager.left.is_set)
+
+    run(main())
+    assert uncaught == []
 
 
 def test_cancelled_while_exiting_the_task_ends_at_once_and_the_exits_go_on(

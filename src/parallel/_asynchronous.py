@@ -22,8 +22,8 @@ async def wait_for_all(futures: Sequence[Future[Any]]) -> None:
 async def enter(thread: ContextThread[T], interrupt: Callable[[BaseException], object]) -> T:
     """Enters a chain on a thread of its own, which waits for the threads of its managers.
 
-    So all that holds for a manager on its thread, context variables included, holds for the chain. ``interrupt`` is
-    what ends its wait when the task is cancelled. Whatever this raises, the chain is to be left.
+    So all that holds for a manager on its thread, context variables included, holds for the chain. ``interrupt`` has
+    its wait end, and the chain left, when the task is cancelled. Whatever this raises, the chain is to be left.
     """
     raised = None
     try:

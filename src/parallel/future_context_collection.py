@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, ContextManager, Generic, Sequence, TypeVar
+from typing import Any, Callable, ContextManager, Generic, Sequence, TypeVar
 
 from parallel._checks import check_context_manager, check_parallel_exit, check_timeout, listed, name_of
 from parallel._compat import WITH_RESTORES_TRACEBACK, TypeVarTuple, Unpack
@@ -166,10 +166,10 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         inner: FutureContextCollection[Unpack[Ts]] = FutureContextCollection(
             self._managers, self._timeout, self._parallel_exit
         )
-        block = _AsyncBlock(inner)
+        block = _AsyncBlock(inner, inner._interrupt)
         try:
             self._claim(block)
-            return await enter(block.thread, inner._interrupt)
+            return await enter(block.thread, block.interrupt)
         except BaseException as error:
             block.leave(error)
             self._entered.give_up(block)
@@ -377,10 +377,17 @@ class _Block:
 class _AsyncBlock:
     """A chain that is entered on a thread of its own, once, and left."""
 
-    def __init__(self, chain: ContextManager[Any]) -> None:
+    def __init__(self, chain: ContextManager[Any], interrupt_enter: Callable[[BaseException], object]) -> None:
         self.leaver: _Claim[object] = _Claim()
+        self._interrupt_enter = interrupt_enter
         self._handled = sys.exc_info()[1]
         self.thread: ContextThread[Any] = ContextThread(chain, copy_context(), self._handled)
+
+    def interrupt(self, error: BaseException) -> None:
+        """Has the wait for the enters end with ``error``, and what has been entered left with it."""
+        # In this order: the thread is to know that ``error`` is no news.
+        self.leave(error)
+        self._interrupt_enter(error)
 
     def leave(self, error: BaseException) -> None:
         """Has the chain left with ``error``, unless it has been, without waiting for it."""
