@@ -310,4 +310,16 @@ def test_the_systems_tools_see_the_names() -> None:
     def seen_by_top() -> str:
         return Path(f"/proc/self/task/{threading.get_native_id()}/comm").read_text(encoding="utf-8").strip()
 
-    assert ParallelExecutor.execute_one(seen_by_top).result(LIMIT) == "seen_by_top"
+    def another() -> str:
+        return seen_by_top()
+
+    def renames() -> str:
+        seen = seen_by_top()
+        threading.current_thread().name = "by its call"
+        return seen
+
+    wait_for_idle_threads()
+    again = 2 * (len(_threads._threads._tokens) + 1)  # However idle threads take turns.
+    for func in [*[seen_by_top] * again, another, *[renames] * again, another]:
+        wait_for_idle_threads()
+        assert ParallelExecutor.execute_one(func).result(LIMIT) == func.__name__
