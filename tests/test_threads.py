@@ -3,8 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections import deque
 from functools import partial
 from typing import Callable
 
@@ -61,6 +59,7 @@ def test_an_idle_thread_takes_the_next_work(threads: OwnThreads) -> None:
     idents = set()
     for _ in range(20):
         run(lambda: idents.add(threading.get_ident()))
+        wait_until(lambda: threads._tokens)
     assert len(idents) == 1
     assert threads.count() == 1
 
@@ -79,18 +78,21 @@ def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pyte
 def test_threads_end_under_a_light_load_that_wakes_them_in_turn(
     threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_threads, "IDLE_SECONDS", 10 * LIMIT)  # No thread times out in this test.
+    clock = [0.0]
+    monkeypatch.setattr(_threads, "monotonic", lambda: clock[0])
     barrier = threading.Barrier(20)
     for _ in range(20):
         _threads.start(Task(lambda: barrier.wait(LIMIT)))
     wait_until(lambda: len(threads._tokens) == 20)
-    # So long ago that all but one have been more than enough; no thread times out in this test.
-    now = time.monotonic()
-    monkeypatch.setattr(threads, "_tokens", deque([now - 2 * _threads.IDLE_SECONDS] * 20))
-    for _ in range(40):
-        before = threads.count()
+    # From now on all but one have been more than enough for long.
+    clock[0] += 2 * _threads.IDLE_SECONDS
+    for ended in range(1, 41):
         run(lambda: None)
-        assert before - threads.count() <= 1
-    assert threads.count() <= 2
+        wait_until(lambda: threads.count() == len(threads._tokens))
+        # The thread may not have looked yet whether it is to end: hence not "==".
+        assert 20 - threads.count() <= ended
+    wait_until(lambda: threads.count() == 1)
 
 
 def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
