@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -73,6 +73,30 @@ def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pyte
     wait_until(lambda: not threads.count())
     assert len(threads._tokens) == 0
     wait_until(lambda: threading.active_count() <= before)
+
+
+def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThreads) -> None:
+    timeouts: list[float] = []
+    works: Any = threads._works
+
+    class QueueThatNotes:
+        put = works.put
+
+        def get(self, block: bool, timeout: float) -> Any:
+            timeouts.append(timeout)
+            return works.get(block, timeout)
+
+    threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
+    gates = [threading.Event() for _ in range(20)]
+    for gate in gates:
+        _threads.start(Task(partial(gate.wait, LIMIT)))
+    wait_until(lambda: len(timeouts) == 20)
+    for number, gate in enumerate(gates, start=1):
+        gate.set()
+        wait_until(lambda: len(timeouts) == 20 + number)  # noqa: B023  # It is called here.
+    apart = [later - sooner for sooner, later in zip(timeouts[20:], timeouts[21:])]
+    assert apart == [pytest.approx(_threads.SECONDS_APART)] * 19
+    assert timeouts[20] == pytest.approx(_threads.IDLE_SECONDS, rel=0.01)
 
 
 def test_threads_end_under_a_light_load_that_wakes_them_in_turn(

@@ -24,7 +24,8 @@ The invariant
 Idle threads
     Tokens are taken from the right and carry the time they were put, so the leftmost tells for how long that many
     threads have been more than enough. A thread ends when no work came for ``IDLE_SECONDS``, or, under a light load
-    that keeps waking all of them in turn, when it has ended a work and the leftmost token is that old.
+    that keeps waking all of them in turn, when it has ended a work and the leftmost token is that old. Of many that
+    became idle together, each waits ``SECONDS_APART`` longer than the one before, so that they do not end together.
 
 The exit of the interpreter
     Threads are daemons, so that idle ones, and managers that nobody leaves, hold nothing up. When the main thread has
@@ -53,6 +54,14 @@ from parallel._compat import SimpleQueue, base_context_option, getprofile, gettr
 
 IDLE_SECONDS = 10.0
 """For how many seconds a thread waits for work before it ends."""
+
+SECONDS_APART = 0.0005
+"""By how many seconds the ends of threads that became idle together are apart.
+
+Threads that wake up at one moment all queue for the global interpreter lock, each asking for it anew every 5 ms. When
+10,000 ended together, that kept the main thread from running for 19 s on CPython 3.14, and took 54 s of processor time;
+now it is 5 ms and 1 s. Ending one takes 0.1 ms; this leaves time for slower machines and for the other threads.
+"""
 
 IDLE_NAME = "parallel (idle)"
 """The name of a thread that runs nothing."""
@@ -232,7 +241,7 @@ class _Threads:
         assert isinstance(thread, _Thread)  # noqa: S101  # For the checkers.
         while True:
             try:
-                work = self._works.get(True, IDLE_SECONDS)
+                work = self._works.get(True, IDLE_SECONDS + SECONDS_APART * len(self._tokens))
             except Empty:
                 if self._take_oldest_token():
                     return
