@@ -189,6 +189,17 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def machine() -> str:
+    """Names the machine as far as figures depend on it: ``Linux x86_64, 2 cores``."""
+    named = f"{platform.system()} {platform.machine()}, {cores()} cores"
+    try:
+        halt_poll = int(Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return named
+    # A virtual machine. Linux itself has 200 us here; with 0, each wake-up of an idle core takes some 20 us more.
+    return f"{named}, which idle for {halt_poll / 1e3:g} {MICROSECONDS} before they halt"
+
+
 def resident_memory() -> int:
     """How many bytes of memory this process has in use; where the system does not tell, the most that it had."""
     try:

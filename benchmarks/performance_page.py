@@ -101,7 +101,7 @@ def _reports(run: dict[str, Any]) -> dict[str, Report]:
 
 
 def _measured_on(run: dict[str, Any]) -> str:
-    return f"Measured on {run['interpreter']}, {run['system']}, {run['cores']} cores."
+    return f"Measured on {run['interpreter']}, {run['machine']}."
 
 
 def _series(interpreter: str) -> str:

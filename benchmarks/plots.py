@@ -138,7 +138,15 @@ def draw_timeline(pyplot: Any, reports: Mapping[str, Report]) -> Any:
         )
         whole = max(end for _, end in times)
         axis.axvline(whole, color=GOAL_COLOUR, linewidth=0.8)
-        axis.text(whole, len(times) / 2, f" {whole:.2f} s", color=GOAL_COLOUR, va="center", fontsize=8)
+        axis.annotate(
+            f"{whole:.2f} s",
+            (whole, len(times) / 2),
+            xytext=(4, 0),
+            textcoords="offset points",
+            color=GOAL_COLOUR,
+            va="center",
+            fontsize=8,
+        )
         axis.set_title(name, loc="left", fontsize=9)
         axis.invert_yaxis()
         axis.set_yticks([])

@@ -30,14 +30,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Sequence
 
-from measuring import HERE, SIZES, Report, as_text, cores, interpreter, ratio_rows
+from measuring import HERE, SIZES, Report, as_text, cores, interpreter, machine, ratio_rows
 from performance_page import write_page
 from plots import draw
 
@@ -83,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (options.output / f"{name}.json").write_text(json.dumps(run, indent=1), encoding="utf-8")
     show_goals(run)
     reports = {script: Report.from_json(data) for script, data in run["reports"].items()}
-    title = f"{run['interpreter']}, {run['cores']} cores"
+    title = f"{run['interpreter']}, {cores()} cores"
     plots = draw(reports, title, options.output)
     print(f"\nAll figures: {options.output / name}.json")
     print(f"Plots: {', '.join(map(str, plots)) or 'none, for want of matplotlib or of figures'}")
@@ -97,12 +96,11 @@ def measure_all(scripts: Sequence[str], size: str) -> dict[str, Any]:
     """Runs scripts, each in a process of its own, and shows their reports."""
     run: dict[str, Any] = {
         "interpreter": interpreter(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": cores(),
+        "machine": machine(),
         "size": size,
         "reports": {},
     }
-    print(f"{run['interpreter']}, {run['system']}, {run['cores']} cores, load {load()}\n", flush=True)
+    print(f"{run['interpreter']}, {run['machine']}, load {load()}\n", flush=True)
     for script in scripts:
         began = perf_counter()
         command = [sys.executable, str(HERE / f"{script}.py"), "--size", size, "--json"]

@@ -121,7 +121,7 @@ for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
     reports["round_trip"].ratios.append(Ratio("work", "another", spread, 1.0))
     reports["round_trip"].figures.append(Figure("round trip", "parallel", "s", spread))
     reports["scale"].notes["3 things"] = {{"seconds": value}}
-    run = {{"interpreter": "CPython " + version, "system": "Here", "cores": 2}}
+    run = {{"interpreter": "CPython " + version, "machine": "Here"}}
     run["reports"] = {{name: asdict(report) for name, report in reports.items()}}
     write_page(run, folder)
 """
