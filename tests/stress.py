@@ -258,15 +258,6 @@ def wait_until(condition: Callable[[], object], what: str, books: Books) -> None
         time.sleep(0.001)
 
 
-def threads_have_ended(threads_before: int) -> bool:
-    """Whether the threads are those that there were before."""
-    if sys.version_info < (3, 13) and random.random() < 0.01:  # noqa: S311  # Nothing secret.
-        # There, SimpleQueue.get() may miss the end of its time when another thread took the item that it was woken for.
-        ParallelExecutor.execute_one(int).result(LIMIT)
-        time.sleep(0.1)
-    return threading.active_count() == threads_before
-
-
 def run_round(drivers: list[Driver], books: Books, seconds: float, threads_before: int) -> None:
     """Lets all drivers drive, and then checks that nothing is left of what they did."""
     end = time.monotonic() + seconds
@@ -278,7 +269,7 @@ def run_round(drivers: list[Driver], books: Books, seconds: float, threads_befor
         thread.join()
     gc.collect()
     wait_until(lambda: not _threads._threads.unfinished(), "calls did not end", books)
-    wait_until(lambda: threads_have_ended(threads_before), "threads did not end", books)
+    wait_until(lambda: threading.active_count() == threads_before, "threads did not end", books)
     if _threads._threads._tokens:
         books.wrong.append(f"{len(_threads._threads._tokens)} tokens without threads")
     books.close_round()

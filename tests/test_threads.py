@@ -82,9 +82,9 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     class QueueThatNotes:
         put = works.put
 
-        def get(self, block: bool, timeout: float) -> Any:
+        def get(self, timeout: float) -> Any:
             timeouts.append(timeout)
-            return works.get(block, timeout)
+            return works.get(timeout)
 
     threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
     gates = [threading.Event() for _ in range(20)]

@@ -22,12 +22,6 @@ else:
     from typing_extensions import TypeVarTuple, Unpack
 
 if not TYPE_CHECKING and sys.implementation.name == "pypy":
-    # There queue.SimpleQueue is not what its documentation promises: reentrant.
-    from parallel._reentrant_queue import ReentrantQueue as SimpleQueue
-else:
-    from queue import SimpleQueue
-
-if not TYPE_CHECKING and sys.implementation.name == "pypy":
     from __pypy__ import set_exc_info
 
     def set_handled_traceback(error: BaseException) -> None:
@@ -106,7 +100,6 @@ __all__ = [
     "BaseExceptionGroup",
     "ExceptionGroup",
     "ParamSpec",
-    "SimpleQueue",
     "TypeVarTuple",
     "Unpack",
     "base_context_option",

@@ -34,9 +34,9 @@ The exit of the interpreter
 
 Thread-safety
     Everything here may be called from any thread at any time, also from a signal handler or a finalizer that runs in
-    the middle of this very code. There is no lock to be held: ``deque``, ``set``, ``dict`` and ``SimpleQueue`` are
-    each atomic for one operation, with the global interpreter lock and in free-threaded builds. A signal handler that
-    raises in the middle of a start loses nothing but, at worst, a token: then one idle thread more never ends.
+    the middle of this very code. There is no lock to be held: ``deque``, ``set`` and ``dict`` are each atomic for one
+    operation, with the global interpreter lock and in free-threaded builds. A signal handler that raises in the middle
+    of a start loses nothing but, at worst, a token: then one idle thread more never ends.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ from queue import Empty
 from time import monotonic
 from typing import Protocol, Sequence, Sized
 
-from parallel._compat import SimpleQueue, base_context_option, getprofile, gettrace, register_at_main_thread_end
+from parallel._compat import base_context_option, getprofile, gettrace, register_at_main_thread_end
+from parallel._work_queue import WorkQueue
 
 IDLE_SECONDS = 10.0
 """For how many seconds a thread waits for work before it ends."""
@@ -160,14 +161,14 @@ class _Threads:
     """The threads of one process and interpreter."""
 
     def __init__(self) -> None:
-        self._works: SimpleQueue[Work | None] = SimpleQueue()
+        self._works: WorkQueue[Work | None] = WorkQueue()
         self._tokens: deque[float] = deque()
         # The works that are not finished: noted by whoever starts them until a thread has noted them as its own.
         self._given: set[Work] = set()
         self._running: set[Work] = set()
         # Those that wait: for which lock, and the orders that will end their wait.
         self._parked: dict[Work, tuple[threading.Lock, Sized]] = {}
-        self._watchers: list[SimpleQueue[None]] = []
+        self._watchers: list[WorkQueue[None]] = []
         self._main_thread_ended = False
         self._forked = False
         self._daemon = _daemons_allowed()
@@ -241,7 +242,7 @@ class _Threads:
         assert isinstance(thread, _Thread)  # noqa: S101  # For the checkers.
         while True:
             try:
-                work = self._works.get(True, IDLE_SECONDS + SECONDS_APART * len(self._tokens))
+                work = self._works.get(IDLE_SECONDS + SECONDS_APART * len(self._tokens))
             except Empty:
                 if self._take_oldest_token():
                     return
@@ -314,7 +315,7 @@ class _Threads:
         self._end_threads()
 
     def _wait_until_quiet(self) -> None:
-        watcher: SimpleQueue[None] = SimpleQueue()
+        watcher: WorkQueue[None] = WorkQueue()
         while not self._is_quiet():
             self._watchers.append(watcher)
             try:
