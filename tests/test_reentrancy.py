@@ -515,35 +515,35 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
 # Finalizers
 
 
-class CallsOnDeletion:
-    """Makes a call when it is collected, wherever that happens."""
-
-    made: list[int]
-    ran: list[int]
-
-    def __init__(self) -> None:
-        self.cycle = self
-
-    def __del__(self) -> None:
-        self.made.append(1)
-        ParallelExecutor.execute_one(self.ran.append, 1)
-
-
 @needs_reentrant_threads
 def test_finalizers_can_make_calls_in_the_middle_of_everything(
     own_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.002)
+    created: list[int] = []
     made: list[int] = []
     ran: list[int] = []
-    monkeypatch.setattr(CallsOnDeletion, "made", made, raising=False)
-    monkeypatch.setattr(CallsOnDeletion, "ran", ran, raising=False)
     threshold = None if PYPY else gc.get_threshold()
+
+    class CallsOnDeletion:
+        """Makes a call when it is collected, wherever that happens."""
+
+        def __init__(self) -> None:
+            created.append(1)
+            self.cycle = self
+
+        def __del__(self) -> None:
+            made.append(1)
+            ParallelExecutor.execute_one(ran.append, 1)
 
     def leave_garbage() -> None:
         CallsOnDeletion()
         if PYPY:
             gc.collect()
+
+    def all_ran() -> bool:
+        gc.collect()  # Which does nothing while another thread does.
+        return len(ran) == len(made) == len(created)
 
     try:
         if threshold is not None:
@@ -558,8 +558,7 @@ def test_finalizers_can_make_calls_in_the_middle_of_everything(
     finally:
         if threshold is not None:
             gc.set_threshold(*threshold)
-    gc.collect()
-    wait_until(lambda: made and len(ran) == len(made))
+    wait_until(all_ran)
     wait_for_idle_threads()
 
 
