@@ -89,16 +89,6 @@ def test_a_thousand_calls_are_inside_their_functions_at_once() -> None:
     assert {future.result() for future in done} == set(range(1000))
 
 
-def test_calls_start_while_the_done_callback_of_another_blocks() -> None:
-    with Gate() as gate:
-        blocked = ParallelExecutor.execute_one(lambda: None)
-        blocked.add_done_callback(lambda _: gate.call())
-        # The callback may have been called here, if the call had ended: then nothing would be blocked.
-        started = parallel(str)(1).parallel(str)(2)
-        gate.go.set()
-        assert started.results(timeout=LIMIT) == ("1", "2")
-
-
 def test_the_callback_of_a_running_call_blocks_its_thread_and_no_other() -> None:
     with Gate() as call, Gate() as callback:
         future = ParallelExecutor.execute_one(call.call)

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import LIMIT, wait_until
 from parallel import ParallelExecutor, parallel_map
-from parallel._work_queue import WorkQueue
+from parallel._work_queue import LockWakeUps, QueueWakeUps, WorkQueue
 
 
 class InterruptError(BaseException):
@@ -20,32 +20,31 @@ def nothing() -> None:
     pass
 
 
-class ScriptedLock:
-    """A lock that tells who waits, and in which something else can happen, as when a signal comes there."""
+class ScriptedWakeUps:
+    """Wake-ups that tell who waits, and in which something else can happen, as when a signal comes there."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
+    def __init__(self, wake_ups: LockWakeUps | QueueWakeUps) -> None:
+        self._wake_ups = wake_ups
         self.waiting: list[None] = []
-        self.released: list[None] = []
-        self.before_acquire: Callable[[], object] = nothing
-        self.after_acquire: Callable[[], object] = nothing
-        self.before_release: Callable[[], object] = nothing
-        self.after_release: Callable[[], object] = nothing
+        self.sent: list[None] = []
+        self.before_wait: Callable[[], object] = nothing
+        self.after_wait: Callable[[], object] = nothing
+        self.before_send: Callable[[], object] = nothing
+        self.after_send: Callable[[], object] = nothing
 
-    def acquire(self, block: bool, timeout: float) -> bool:
-        self.before_acquire()
+    def wait(self, timeout: float) -> bool:
+        self.before_wait()
         self.waiting.append(None)
-        acquired = self._lock.acquire(block, timeout)
+        woken = self._wake_ups.wait(timeout)
         self.waiting.pop()
-        self.after_acquire()
-        return acquired
+        self.after_wait()
+        return woken
 
-    def release(self) -> None:
-        self.before_release()
-        self.released.append(None)
-        self._lock.release()
-        self.after_release()
+    def send(self) -> None:
+        self.before_send()
+        self.sent.append(None)
+        self._wake_ups.send()
+        self.after_send()
 
 
 def once(handler: Callable[[], object]) -> Callable[[], None]:
@@ -59,23 +58,23 @@ def once(handler: Callable[[], object]) -> Callable[[], None]:
     return call
 
 
-@pytest.fixture
-def lock() -> ScriptedLock:
-    return ScriptedLock()
+@pytest.fixture(params=[LockWakeUps, QueueWakeUps])
+def wake_ups(request: pytest.FixtureRequest) -> ScriptedWakeUps:
+    return ScriptedWakeUps(request.param())
 
 
 @pytest.fixture
-def queue(lock: ScriptedLock) -> WorkQueue[int]:
+def queue(wake_ups: ScriptedWakeUps) -> WorkQueue[int]:
     queue: WorkQueue[int] = WorkQueue()
-    queue._news = lock  # type: ignore[assignment]  # What a test can script.
+    queue._wake_ups = wake_ups  # type: ignore[assignment]  # What a test can script.
     return queue
 
 
 def waiting_gets(queue: WorkQueue[int], number: int) -> list[Any]:
     """Starts calls that wait for an item each."""
-    lock: Any = queue._news
+    wake_ups: Any = queue._wake_ups
     futures = [ParallelExecutor.execute_one(queue.get, LIMIT) for _ in range(number)]
-    wait_until(lambda: len(lock.waiting) == number)
+    wait_until(lambda: len(wake_ups.waiting) == number)
     return futures
 
 
@@ -97,14 +96,14 @@ def test_an_empty_queue_says_so_in_time(queue: WorkQueue[int], timeout: float) -
     assert queue.get(timeout) == 1
 
 
-def test_without_a_timeout_it_is_waited_for_ever(queue: WorkQueue[int], lock: ScriptedLock) -> None:
+def test_without_a_timeout_it_is_waited_for_ever(queue: WorkQueue[int], wake_ups: ScriptedWakeUps) -> None:
     future = ParallelExecutor.execute_one(queue.get)
-    wait_until(lambda: lock.waiting)
+    wait_until(lambda: wake_ups.waiting)
     queue.put(1)
     assert future.result(LIMIT) == 1
 
 
-def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], lock: ScriptedLock) -> None:
+def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], wake_ups: ScriptedWakeUps) -> None:
     woken: list[None] = []
     may_look = threading.Semaphore(0)
 
@@ -113,19 +112,19 @@ def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], lock: Scrip
         assert may_look.acquire(True, LIMIT)
 
     futures = waiting_gets(queue, 3)
-    lock.after_acquire = hold
+    wake_ups.after_wait = hold
     for number in range(3):
         queue.put(number)
     for number in range(1, 4):
         wait_until(lambda: len(woken) == number)  # noqa: B023  # It is called here.
-        assert len(lock.released) == number
+        assert len(wake_ups.sent) == number
         may_look.release()
     assert results_of(futures) == [0, 1, 2]
-    assert len(lock.released) == 3
+    assert len(wake_ups.sent) == 3
 
 
 def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
-    queue: WorkQueue[int], lock: ScriptedLock
+    queue: WorkQueue[int], wake_ups: ScriptedWakeUps
 ) -> None:
     woken, may_look = threading.Event(), threading.Event()
 
@@ -134,12 +133,12 @@ def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
         assert may_look.wait(LIMIT)
 
     (future,) = waiting_gets(queue, 1)
-    lock.after_acquire = hold
+    wake_ups.after_wait = hold
     queue.put(1)
     assert woken.wait(LIMIT)
     assert queue.get() == 1
     may_look.set()
-    wait_until(lambda: lock.waiting)
+    wait_until(lambda: wake_ups.waiting)
     queue.put(2)
     assert future.result(LIMIT / 2) == 2
 
@@ -162,9 +161,9 @@ def test_items_and_takers_of_many_threads_meet() -> None:
 # In the middle of each other
 
 
-@pytest.mark.parametrize("moment", ["before_release", "after_release"])
+@pytest.mark.parametrize("moment", ["before_send", "after_send"])
 def test_who_puts_an_item_in_the_middle_of_a_put_can_wait_until_it_is_taken(
-    queue: WorkQueue[int], lock: ScriptedLock, moment: str
+    queue: WorkQueue[int], wake_ups: ScriptedWakeUps, moment: str
 ) -> None:
     futures = waiting_gets(queue, 2)
 
@@ -172,18 +171,20 @@ def test_who_puts_an_item_in_the_middle_of_a_put_can_wait_until_it_is_taken(
         queue.put(2)
         assert results_of(futures) == [1, 2]
 
-    setattr(lock, moment, once(put))
+    setattr(wake_ups, moment, once(put))
     queue.put(1)
     assert results_of(futures) == [1, 2]
 
 
-def test_an_item_that_is_put_as_a_get_is_about_to_wait_is_taken(queue: WorkQueue[int], lock: ScriptedLock) -> None:
-    lock.before_acquire = once(lambda: queue.put(1))
+def test_an_item_that_is_put_as_a_get_is_about_to_wait_is_taken(
+    queue: WorkQueue[int], wake_ups: ScriptedWakeUps
+) -> None:
+    wake_ups.before_wait = once(lambda: queue.put(1))
     assert ParallelExecutor.execute_one(queue.get, LIMIT).result(LIMIT / 2) == 1
 
 
-def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], lock: ScriptedLock) -> None:
-    lock.after_acquire = once(lambda: queue.put(1))
+def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], wake_ups: ScriptedWakeUps) -> None:
+    wake_ups.after_wait = once(lambda: queue.put(1))
     assert queue.get(0) == 1
 
 
@@ -204,15 +205,15 @@ def test_a_put_that_is_interrupted_once_the_item_is_in_wakes_somebody(queue: Wor
     assert results_of(futures) == [1, 2]
 
 
-@pytest.mark.parametrize("moment", ["before_release", "after_release"])
+@pytest.mark.parametrize("moment", ["before_send", "after_send"])
 def test_a_put_that_is_interrupted_as_it_wakes_somebody_does_so(
-    queue: WorkQueue[int], lock: ScriptedLock, moment: str
+    queue: WorkQueue[int], wake_ups: ScriptedWakeUps, moment: str
 ) -> None:
     def interrupt() -> None:
         raise InterruptError
 
     futures = waiting_gets(queue, 2)
-    setattr(lock, moment, once(interrupt))
+    setattr(wake_ups, moment, once(interrupt))
     with pytest.raises(InterruptError):
         queue.put(1)
     queue.put(2)

@@ -9,10 +9,10 @@ handler that started a call in the middle of one would wait for itself for ever.
 The invariant
     While there are items, a wake-up is under way or somebody who was woken is going to look for them.
 
-    A wake-up is the release of ``_news``, which ends the wait of one who waits, or of the next who would. Whoever is
-    woken first makes a new ``_look``, then looks for an item, and wakes another if there are more. Whoever puts an item
-    wakes one, unless ``_announced`` says that this has been done since the last look was made: then the one who is
-    being woken has not looked yet, and will find this item as well.
+    A wake-up ends the wait of one who waits, or of the next who would. Whoever is woken first makes a new ``_look``,
+    then looks for an item, and wakes another if there are more. Whoever puts an item wakes one, unless ``_announced``
+    says that this has been done since the last look was made: then the one who is being woken has not looked yet, and
+    will find this item as well.
 
     So the wake-up comes before it is noted, and may come once too often, which does no harm. Noted first, it would not
     come at all while a signal handler, in between, waits for a call of its own.
@@ -20,12 +20,58 @@ The invariant
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from queue import Empty
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class LockWakeUps:
+    """Wake-ups for threads that wait; one is kept for the next who would."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lock.acquire()
+
+    def send(self) -> None:
+        """Ends the wait of one thread."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # It is released: the next to wait will not.
+
+    def wait(self, timeout: float) -> bool:
+        """Waits for ``timeout`` seconds at most, without limit if negative; returns whether it was woken."""
+        return self._lock.acquire(True, timeout)
+
+
+class QueueWakeUps:
+    """The same, for free-threaded builds.
+
+    There, who waits for a lock spins at first. What another thread drops in that time it leaves to this one, which made
+    it, to be freed; but this one falls asleep without looking, and keeps it for as long as it has nothing to do.
+    """
+
+    def __init__(self) -> None:
+        self._sent: SimpleQueue[None] = SimpleQueue()
+
+    def send(self) -> None:
+        """Ends the wait of one thread."""
+        self._sent.put(None)
+
+    def wait(self, timeout: float) -> bool:
+        """Waits for ``timeout`` seconds at most, without limit if negative; returns whether it was woken."""
+        try:
+            self._sent.get(True, None if timeout < 0 else timeout)
+        except Empty:
+            return False
+        return True
+
+
+WakeUps = QueueWakeUps if "t" in getattr(sys, "abiflags", "") else LockWakeUps
 
 
 class WorkQueue(Generic[T]):
@@ -36,8 +82,7 @@ class WorkQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
-        self._news = Lock()
-        self._news.acquire()
+        self._wake_ups = WakeUps()
         self._look: object = object()
         self._announced: object = None
 
@@ -48,7 +93,7 @@ class WorkQueue(Generic[T]):
             self._wake_one()
         except BaseException:
             # Raised by a signal handler, perhaps before the wake-up.
-            self._release_news()
+            self._wake_ups.send()
             raise
 
     def get(self, timeout: float = -1) -> T:
@@ -72,7 +117,7 @@ class WorkQueue(Generic[T]):
                     if woken and items:
                         self._wake_one()
                     return item
-            woken = self._news.acquire(True, timeout)
+            woken = self._wake_ups.wait(timeout)
             if woken:
                 self._look = object()
             elif not items:
@@ -81,11 +126,5 @@ class WorkQueue(Generic[T]):
     def _wake_one(self) -> None:
         look = self._look
         if self._announced is not look:
-            self._release_news()
+            self._wake_ups.send()
             self._announced = look
-
-    def _release_news(self) -> None:
-        try:
-            self._news.release()
-        except RuntimeError:
-            pass  # It is released: the next to wait will not.
