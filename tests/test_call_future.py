@@ -131,6 +131,24 @@ def test_a_wait_that_is_interrupted_takes_the_lock_back(monkeypatch: pytest.Monk
     assert is_free(lock)
 
 
+def test_a_wait_that_is_interrupted_as_it_takes_the_lock_back_has_it_in_the_end() -> None:
+    raises = [InterruptError]
+
+    class Interrupted(WaitableLock):
+        def _is_owned(self) -> bool:
+            owned: bool = super()._is_owned()
+            if raises:
+                raise raises.pop()
+            return owned
+
+    lock = Interrupted()
+    with lock:
+        with pytest.raises(InterruptError):
+            lock.wait(0.01)
+        assert not is_free(lock)
+    assert is_free(lock)
+
+
 # Which future
 
 

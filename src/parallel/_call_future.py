@@ -44,8 +44,14 @@ class WaitableLock(_RLock):  # type: ignore[misc]  # See above.
             saved = self._release_save()
             return waiter.acquire(True, -1 if timeout is None else max(timeout, 0.0))
         finally:
-            if not self._is_owned():  # Unless a signal handler raised before it was released.
-                self._acquire_restore(saved or (1, threading.get_ident()))
+            try:
+                if not self._is_owned():  # Unless a signal handler raised before it was released.
+                    self._acquire_restore(saved or (1, threading.get_ident()))
+            except BaseException:
+                # Another one raised here; and who waits is going to release it.
+                if not self._is_owned():
+                    self._acquire_restore(saved or (1, threading.get_ident()))
+                raise
             self._forget(waiter)
 
     def _forget(self, waiter: Any) -> None:
