@@ -1,4 +1,4 @@
-"""The future of a call, and the lock that it has for a condition: as the standard's, whichever of the two is used."""
+"""The future of a call: as the standard's, whichever of the two is used."""
 
 from __future__ import annotations
 
@@ -6,147 +6,142 @@ import asyncio
 import concurrent.futures
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, as_completed, wait
-from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
 from conftest import LIMIT, wait_until
 from parallel import ParallelExecutor, _call_future, parallel_map
-from parallel._call_future import WaitableLock, _choose, _FastFuture, _PlainFuture
+from parallel._call_future import _choose, _FastFuture, _MadeWhenAskedFor, _PlainFuture
 
 
 class InterruptError(BaseException):
     """What a signal handler raises."""
 
 
-# The lock
+def nothing() -> None:
+    pass
 
 
-def is_free(lock: Any) -> bool:
-    """Whether another thread, which is none of the library's, could have it."""
-    taken: list[bool] = []
-
-    def try_it() -> None:
-        taken.append(lock.acquire(False))
-        if taken[0]:
-            lock.release()
-
-    thread = threading.Thread(target=try_it)
-    thread.start()
-    thread.join(LIMIT)
-    return taken[0]
+# The gate at which threads wait for the outcome
 
 
-@pytest.mark.parametrize("timeout", [0.01, 0, -1])
-def test_a_wait_that_nobody_ends_ends_in_time_and_leaves_nothing(timeout: float) -> None:
-    lock = WaitableLock()
-    with lock:
-        assert lock.wait(timeout) is False
-        assert not lock._waiting
-        lock.notify_all()
-        assert not is_free(lock)
-    assert is_free(lock)
+class ScriptedGate:
+    """A future's gate that tells who waits, and through which this thread gets first, perhaps to be interrupted."""
 
+    def __init__(self, future: Any, *, interrupt: str = "") -> None:
+        self.waiting: list[None] = []
+        self._future = future
+        self._lock = future._gate
+        self._interrupt = interrupt
+        self._script: list[Callable[[], object]] = []
+        self._main = threading.get_ident()
+        future._gate = self
 
-def test_all_that_wait_are_notified_and_hold_the_lock_in_turn() -> None:
-    lock = WaitableLock()
-    inside: list[int] = []
+    def acquire(self, *arguments: Any) -> bool:
+        if threading.get_ident() != self._main:
+            self.waiting.append(None)
+            return bool(self._lock.acquire(*arguments))
+        wait_until(lambda: self.waiting)
+        self._script.append(nothing)  # What is opened now, this thread closes at once.
+        self._future.set_result("result")
+        self._interrupt_at("acquire")
+        return True
 
-    def enter_and_wait(number: int) -> bool:
-        with lock:
-            notified: bool = lock.wait(LIMIT)
-            inside.append(number)
-            assert len(inside) == 1
-            return bool(inside.pop() == number and notified)
+    def release(self) -> None:
+        if self._script:
+            self._script.pop()()
+        else:
+            self._interrupt_at("release")
+            self._lock.release()
 
-    calls = parallel_map(enter_and_wait, range(5))
-    wait_until(lambda: len(lock._waiting or ()) == 5)
-    with lock:
-        lock.notify_all()
-        # They wait for the lock now.
-        assert not wait(calls.futures, 0).done
-    assert calls.results(timeout=LIMIT) == (True,) * 5
-    assert lock._waiting is None
-
-
-def test_a_wait_gives_up_a_lock_that_was_acquired_several_times_and_takes_it_back_as_often() -> None:
-    lock = WaitableLock()
-
-    def notify() -> None:
-        with lock:
-            lock.notify_all()
-
-    with lock, lock, lock:
-        notifying = ParallelExecutor.execute_one(notify)
-        assert lock.wait(LIMIT) is True
-        notifying.result(LIMIT)
-        for _ in range(2):
-            lock.release()
-            assert not is_free(lock)
-        lock.release()
-        assert is_free(lock)
-        for _ in range(3):
-            lock.acquire()
-
-
-def test_a_wait_that_is_interrupted_before_it_gives_up_the_lock_has_it_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(WaitableLock):
-        def _release_save(self) -> None:
+    def _interrupt_at(self, moment: str) -> None:
+        if self._interrupt == moment:
+            self._interrupt = ""
             raise InterruptError
 
-    lock = Interrupted()
-    with lock:
-        with pytest.raises(InterruptError):
-            lock.wait(LIMIT)
-        assert not lock._waiting
-        assert not is_free(lock)
-    assert is_free(lock)
+
+def test_who_gets_through_lets_the_next_through() -> None:
+    future: Any = _FastFuture()
+    ScriptedGate(future)
+    others = parallel_map(future.result, [LIMIT] * 3)
+    assert future.result(LIMIT) == "result"
+    assert others.results(timeout=LIMIT) == ("result",) * 3
 
 
-def test_a_wait_that_is_interrupted_takes_the_lock_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    free_during_wait: list[bool] = []
-
-    class InterruptedLock:
-        def acquire(self, *arguments: Any) -> bool:
-            if arguments:
-                free_during_wait.append(is_free(lock))
-                raise InterruptError
-            return True
-
-    lock = WaitableLock()
-    with lock, lock:
-        with monkeypatch.context() as patch:
-            # Only what this file takes from the module: the whole test uses locks.
-            patch.setattr(
-                _call_future, "threading", SimpleNamespace(Lock=InterruptedLock, get_ident=threading.get_ident)
-            )
-            with pytest.raises(InterruptError):
-                lock.wait(LIMIT)
-        assert free_during_wait == [True]
-        assert not lock._waiting
-        lock.release()
-        assert not is_free(lock)
-        lock.acquire()
-    assert is_free(lock)
+@pytest.mark.parametrize("moment", ["acquire", "release"])
+def test_who_is_interrupted_on_the_way_through_holds_nobody_up(moment: str) -> None:
+    future: Any = _FastFuture()
+    ScriptedGate(future, interrupt=moment)
+    others = parallel_map(future.result, [LIMIT] * 3)
+    with pytest.raises(InterruptError):
+        future.result(LIMIT)
+    assert others.results(timeout=LIMIT) == ("result",) * 3
+    assert future.result(LIMIT) == "result"
 
 
-def test_a_wait_that_is_interrupted_as_it_takes_the_lock_back_has_it_in_the_end() -> None:
-    raises = [InterruptError]
+def test_a_wait_that_is_interrupted_leaves_the_future_as_it_was() -> None:
+    class InterruptedGate:
+        def acquire(self, *_: Any) -> bool:
+            raise InterruptError
 
-    class Interrupted(WaitableLock):
-        def _is_owned(self) -> bool:
-            owned: bool = super()._is_owned()
-            if raises:
-                raise raises.pop()
-            return owned
+    future: Any = _FastFuture()
+    gate = future._gate
+    future._gate = InterruptedGate()
+    with pytest.raises(InterruptError):
+        future.result(LIMIT)
+    future._gate = gate
+    assert gate.locked()
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.result(0)
+    future.set_result("result")
+    assert future.result(LIMIT) == "result"
 
-    lock = Interrupted()
-    with lock:
-        with pytest.raises(InterruptError):
-            lock.wait(0.01)
-        assert not is_free(lock)
-    assert is_free(lock)
+
+# What is made when it is asked for
+
+
+def test_threads_that_ask_at_once_get_the_same() -> None:
+    future: Any = _FastFuture()
+    other: list[Any] = []
+
+    def make() -> object:
+        if not other:
+            other.append(None)
+            other[0] = attribute.__get__(future, _FastFuture)  # Another thread is quicker.
+        return object()
+
+    attribute = _MadeWhenAskedFor(make)
+    attribute.__set_name__(_FastFuture, "made")
+    assert attribute.__get__(future, _FastFuture) is other[0]
+
+
+def test_the_lock_of_a_future_that_is_only_waited_for_is_never_made() -> None:
+    future: Any = _FastFuture()
+    future.set_result(1)
+    assert future.result() == 1
+    assert not vars(future).keys() & {"_condition", "_waiters", "_done_callbacks"}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(moment: str) -> None:
+    seen: list[Any] = []
+
+    class Watched(_FastFuture):
+        def _open_if_done(self) -> None:
+            # The state has been set, and nobody has looked for callbacks yet.
+            if moment == "after":
+                self.add_done_callback(seen.append)
+            super()._open_if_done()
+
+        def _begin_to_set(self) -> None:
+            super()._begin_to_set()
+            if moment == "before":
+                self.add_done_callback(seen.append)
+
+    future: Any = Watched()
+    future.set_result(1)
+    assert seen == [future]
 
 
 # Which future
@@ -195,14 +190,18 @@ def test_it_is_running_and_cannot_be_cancelled(future: Any) -> None:
 
 def test_it_gives_its_result_to_all_that_wait(future: Any) -> None:
     calls = parallel_map(lambda ask: ask(LIMIT), [future.result, future.result, future.exception])
-    # Until they have begun to wait, wherever this future keeps them.
-    condition = future._condition
-    wait_until(lambda: len(condition._waiting or ()) == 3 if isinstance(condition, WaitableLock) else True)
     future.set_result("result")
     assert calls.results(timeout=LIMIT) == ("result", "result", None)
     assert future.done()
     assert not future.running()
     assert future.result() == "result"
+
+
+def test_it_can_be_waited_for_by_a_signal_handler_in_the_middle_of_its_own_methods(future: Any) -> None:
+    with future._condition:  # As add_done_callback() has it when the signal comes.
+        setting = ParallelExecutor.execute_one(future.set_result, "result")
+        assert future.result(LIMIT) == "result"
+    assert setting.result(LIMIT) is None
 
 
 def test_it_raises_its_exception(future: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import LIMIT, wait_until
 from parallel import ParallelExecutor, parallel_map
-from parallel._work_queue import LockWakeUps, QueueWakeUps, WorkQueue
+from parallel._work_queue import QueueSignal, WorkQueue, _acquired_lock
 
 
 class InterruptError(BaseException):
@@ -20,11 +20,11 @@ def nothing() -> None:
     pass
 
 
-class ScriptedWakeUps:
-    """Wake-ups that tell who waits, and in which something else can happen, as when a signal comes there."""
+class ScriptedSignal:
+    """A signal that tells who waits, and in which something else can happen, as when a signal comes there."""
 
-    def __init__(self, wake_ups: LockWakeUps | QueueWakeUps) -> None:
-        self._wake_ups = wake_ups
+    def __init__(self, signal: Any) -> None:
+        self._signal = signal
         self.waiting: list[None] = []
         self.sent: list[None] = []
         self.before_wait: Callable[[], object] = nothing
@@ -32,18 +32,18 @@ class ScriptedWakeUps:
         self.before_send: Callable[[], object] = nothing
         self.after_send: Callable[[], object] = nothing
 
-    def wait(self, timeout: float) -> bool:
+    def acquire(self, blocking: bool, timeout: float) -> bool:
         self.before_wait()
         self.waiting.append(None)
-        woken = self._wake_ups.wait(timeout)
+        woken: bool = self._signal.acquire(blocking, timeout)
         self.waiting.pop()
         self.after_wait()
         return woken
 
-    def send(self) -> None:
+    def release(self) -> None:
         self.before_send()
         self.sent.append(None)
-        self._wake_ups.send()
+        self._signal.release()
         self.after_send()
 
 
@@ -58,23 +58,23 @@ def once(handler: Callable[[], object]) -> Callable[[], None]:
     return call
 
 
-@pytest.fixture(params=[LockWakeUps, QueueWakeUps])
-def wake_ups(request: pytest.FixtureRequest) -> ScriptedWakeUps:
-    return ScriptedWakeUps(request.param())
+@pytest.fixture(params=[_acquired_lock, QueueSignal])
+def signal(request: pytest.FixtureRequest) -> ScriptedSignal:
+    return ScriptedSignal(request.param())
 
 
 @pytest.fixture
-def queue(wake_ups: ScriptedWakeUps) -> WorkQueue[int]:
+def queue(signal: ScriptedSignal) -> WorkQueue[int]:
     queue: WorkQueue[int] = WorkQueue()
-    queue._wake_ups = wake_ups  # type: ignore[assignment]  # What a test can script.
+    queue._signal = signal  # type: ignore[assignment]  # What a test can script.
     return queue
 
 
 def waiting_gets(queue: WorkQueue[int], number: int) -> list[Any]:
     """Starts calls that wait for an item each."""
-    wake_ups: Any = queue._wake_ups
+    signal: Any = queue._signal
     futures = [ParallelExecutor.execute_one(queue.get, LIMIT) for _ in range(number)]
-    wait_until(lambda: len(wake_ups.waiting) == number)
+    wait_until(lambda: len(signal.waiting) == number)
     return futures
 
 
@@ -96,14 +96,14 @@ def test_an_empty_queue_says_so_in_time(queue: WorkQueue[int], timeout: float) -
     assert queue.get(timeout) == 1
 
 
-def test_without_a_timeout_it_is_waited_for_ever(queue: WorkQueue[int], wake_ups: ScriptedWakeUps) -> None:
+def test_without_a_timeout_it_is_waited_for_ever(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
     future = ParallelExecutor.execute_one(queue.get)
-    wait_until(lambda: wake_ups.waiting)
+    wait_until(lambda: signal.waiting)
     queue.put(1)
     assert future.result(LIMIT) == 1
 
 
-def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], wake_ups: ScriptedWakeUps) -> None:
+def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
     woken: list[None] = []
     may_look = threading.Semaphore(0)
 
@@ -112,19 +112,19 @@ def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], wake_ups: S
         assert may_look.acquire(True, LIMIT)
 
     futures = waiting_gets(queue, 3)
-    wake_ups.after_wait = hold
+    signal.after_wait = hold
     for number in range(3):
         queue.put(number)
     for number in range(1, 4):
         wait_until(lambda: len(woken) == number)  # noqa: B023  # It is called here.
-        assert len(wake_ups.sent) == number
+        assert len(signal.sent) == number
         may_look.release()
     assert results_of(futures) == [0, 1, 2]
-    assert len(wake_ups.sent) == 3
+    assert len(signal.sent) == 3
 
 
 def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
-    queue: WorkQueue[int], wake_ups: ScriptedWakeUps
+    queue: WorkQueue[int], signal: ScriptedSignal
 ) -> None:
     woken, may_look = threading.Event(), threading.Event()
 
@@ -133,12 +133,12 @@ def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
         assert may_look.wait(LIMIT)
 
     (future,) = waiting_gets(queue, 1)
-    wake_ups.after_wait = hold
+    signal.after_wait = hold
     queue.put(1)
     assert woken.wait(LIMIT)
     assert queue.get() == 1
     may_look.set()
-    wait_until(lambda: wake_ups.waiting)
+    wait_until(lambda: signal.waiting)
     queue.put(2)
     assert future.result(LIMIT / 2) == 2
 
@@ -163,7 +163,7 @@ def test_items_and_takers_of_many_threads_meet() -> None:
 
 @pytest.mark.parametrize("moment", ["before_send", "after_send"])
 def test_who_puts_an_item_in_the_middle_of_a_put_can_wait_until_it_is_taken(
-    queue: WorkQueue[int], wake_ups: ScriptedWakeUps, moment: str
+    queue: WorkQueue[int], signal: ScriptedSignal, moment: str
 ) -> None:
     futures = waiting_gets(queue, 2)
 
@@ -171,20 +171,18 @@ def test_who_puts_an_item_in_the_middle_of_a_put_can_wait_until_it_is_taken(
         queue.put(2)
         assert results_of(futures) == [1, 2]
 
-    setattr(wake_ups, moment, once(put))
+    setattr(signal, moment, once(put))
     queue.put(1)
     assert results_of(futures) == [1, 2]
 
 
-def test_an_item_that_is_put_as_a_get_is_about_to_wait_is_taken(
-    queue: WorkQueue[int], wake_ups: ScriptedWakeUps
-) -> None:
-    wake_ups.before_wait = once(lambda: queue.put(1))
+def test_an_item_that_is_put_as_a_get_is_about_to_wait_is_taken(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
+    signal.before_wait = once(lambda: queue.put(1))
     assert ParallelExecutor.execute_one(queue.get, LIMIT).result(LIMIT / 2) == 1
 
 
-def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], wake_ups: ScriptedWakeUps) -> None:
-    wake_ups.after_wait = once(lambda: queue.put(1))
+def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
+    signal.after_wait = once(lambda: queue.put(1))
     assert queue.get(0) == 1
 
 
@@ -207,13 +205,13 @@ def test_a_put_that_is_interrupted_once_the_item_is_in_wakes_somebody(queue: Wor
 
 @pytest.mark.parametrize("moment", ["before_send", "after_send"])
 def test_a_put_that_is_interrupted_as_it_wakes_somebody_does_so(
-    queue: WorkQueue[int], wake_ups: ScriptedWakeUps, moment: str
+    queue: WorkQueue[int], signal: ScriptedSignal, moment: str
 ) -> None:
     def interrupt() -> None:
         raise InterruptError
 
     futures = waiting_gets(queue, 2)
-    setattr(wake_ups, moment, once(interrupt))
+    setattr(signal, moment, once(interrupt))
     with pytest.raises(InterruptError):
         queue.put(1)
     queue.put(2)

@@ -24,54 +24,41 @@ import sys
 from collections import deque
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Callable, Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class LockWakeUps:
-    """Wake-ups for threads that wait; one is kept for the next who would."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._lock.acquire()
-
-    def send(self) -> None:
-        """Ends the wait of one thread."""
-        try:
-            self._lock.release()
-        except RuntimeError:
-            pass  # It is released: the next to wait will not.
-
-    def wait(self, timeout: float) -> bool:
-        """Waits for ``timeout`` seconds at most, without limit if negative; returns whether it was woken."""
-        return self._lock.acquire(True, timeout)
-
-
-class QueueWakeUps:
-    """The same, for free-threaded builds.
+class QueueSignal:
+    """What a ``Lock`` is that one acquires to wait and the other releases to end that, for free-threaded builds.
 
     There, who waits for a lock spins at first. What another thread drops in that time it leaves to this one, which made
     it, to be freed; but this one falls asleep without looking, and keeps it for as long as it has nothing to do.
     """
 
     def __init__(self) -> None:
-        self._sent: SimpleQueue[None] = SimpleQueue()
+        self._released: SimpleQueue[None] = SimpleQueue()
 
-    def send(self) -> None:
-        """Ends the wait of one thread."""
-        self._sent.put(None)
-
-    def wait(self, timeout: float) -> bool:
-        """Waits for ``timeout`` seconds at most, without limit if negative; returns whether it was woken."""
+    def acquire(self, _: bool, timeout: float) -> bool:  # noqa: FBT001  # As a lock's.
+        """Waits for ``timeout`` seconds at most, without limit if negative; returns whether it was released."""
         try:
-            self._sent.get(True, None if timeout < 0 else timeout)
+            self._released.get(True, None if timeout < 0 else timeout)
         except Empty:
             return False
         return True
 
+    def release(self) -> None:
+        """Ends the wait of one thread, or of the next that would."""
+        self._released.put(None)
 
-WakeUps = QueueWakeUps if "t" in getattr(sys, "abiflags", "") else LockWakeUps
+
+def _acquired_lock() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+_signal: Callable[[], Lock | QueueSignal] = QueueSignal if "t" in getattr(sys, "abiflags", "") else _acquired_lock
 
 
 class WorkQueue(Generic[T]):
@@ -82,7 +69,8 @@ class WorkQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
-        self._wake_ups = WakeUps()
+        # Waited at by threads that found no item, released to wake one up.
+        self._signal = _signal()
         self._look: object = object()
         self._announced: object = None
 
@@ -93,7 +81,8 @@ class WorkQueue(Generic[T]):
             self._wake_one()
         except BaseException:
             # Raised by a signal handler, perhaps before the wake-up.
-            self._wake_ups.send()
+            self._announced = None
+            self._wake_one()
             raise
 
     def get(self, timeout: float = -1) -> T:
@@ -117,7 +106,7 @@ class WorkQueue(Generic[T]):
                     if woken and items:
                         self._wake_one()
                     return item
-            woken = self._wake_ups.wait(timeout)
+            woken = self._signal.acquire(True, timeout)
             if woken:
                 self._look = object()
             elif not items:
@@ -126,5 +115,8 @@ class WorkQueue(Generic[T]):
     def _wake_one(self) -> None:
         look = self._look
         if self._announced is not look:
-            self._wake_ups.send()
+            try:
+                self._signal.release()
+            except RuntimeError:
+                pass  # It is released: the next who would wait will not.
             self._announced = look

@@ -197,17 +197,13 @@ class Call:
             _fail(future, error)
         else:
             del func, args, kwargs
-            _succeed(future, result)
+            try:
+                future.set_result(result)
+            except InvalidStateError:
+                pass  # Its user has set it, and so has no use for the result.
         finally:
             # The frames of the error's traceback refer back to this one.
             del future, self
-
-
-def _succeed(future: Future[T], result: T) -> None:
-    try:
-        future.set_result(result)
-    except InvalidStateError:
-        pass  # Its user has set it, and so has no use for the result.
 
 
 def _fail(future: Future[Any], error: BaseException) -> None:
