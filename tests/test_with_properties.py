@@ -21,12 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import LIMIT, wait_for_idle_threads, wait_until
-from parallel import _context_thread, parallel
+from parallel import parallel
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
+from parallel._gate import Gate
 from parallel._outcomes import contexts_of
+from parallel.future_context_collection import _Exits
 
 CAN_INTERRUPT = hasattr(signal, "pthread_kill")
 """Whether a thread can have the main thread interrupted while that waits: not on Windows."""
+
+WAITS = [Gate.wait.__code__, _Exits._wait.__code__]
+"""What a thread executes that waits for managers."""
 
 _variable: ContextVar[str] = ContextVar("variable", default="unset")
 _local = threading.local()
@@ -48,7 +53,7 @@ def waits_for_manager(thread: int) -> bool:
     collects = gc.isenabled()
     gc.disable()
     try:
-        return sys._current_frames()[thread].f_code is _context_thread._Delivery.wait.__code__
+        return sys._current_frames()[thread].f_code in WAITS
     finally:
         if collects:
             gc.enable()

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Callable, Sequence, TypeVar
 
-from parallel._context_thread import ContextThread
+from parallel._context_thread import ContextThread, Unwinding, start_all
 from parallel._outcomes import append_context, call_when_done, raise_unchanged
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ async def enter(thread: ContextThread[T], interrupt: Callable[[BaseException], o
     raised = None
     try:
         try:
-            thread.start()
+            start_all([thread])
             await _wait(thread.entering.when_delivered)
         except BaseException as error:  # The task has been cancelled, or a signal handler raised.
             if thread.entering.give_up():
@@ -52,14 +52,14 @@ async def leave(thread: ContextThread[Any], error: BaseException | None) -> bool
     raised = None
     try:
         try:
-            thread.order_exit(error, copy_context(), sys.exc_info()[1])
+            thread.order_exit(Unwinding(error, sys.exc_info()[1]), copy_context())
             await _wait(thread.exiting.when_delivered)
         except BaseException as interruption:  # As above.
             if not thread.exiting.give_up():
                 thread.variables.publish_exit()
                 append_context(interruption, thread.take_raised())
             raise
-        thread.wait_until_exited()
+        thread.exit_if_left_to_caller()
         thread.variables.publish_exit()
         raised = thread.take_raised()
         if raised is not None:

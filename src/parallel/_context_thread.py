@@ -5,6 +5,9 @@ delivers that outcome. It runs both in one ``Context``, and while the exception 
 at that point of an ordinary ``with``, so that ``sys.exc_info()``, a bare ``raise`` and the implicit ``__context__`` of
 new exceptions are what they would be there. What becomes of the outcomes is left to ``future_context_collection``.
 
+When managers are exited one after the other, each thread gives the next its order, and whoever waits for them is told
+when the last has exited: that saves two switches between threads for each manager.
+
 The invariants
     - The manager is exited if and only if its enter returned and an exit was ordered: exactly once, since only the
       first order counts. An order may be repeated, as it must be after a signal handler raised in the middle of it.
@@ -13,22 +16,26 @@ The invariants
     - Each of the two outcomes is either taken by the one who waits for it, or, if that one has given up waiting by
       then, is the thread's own to deal with: it reports an error through ``threading.excepthook``. Which of the two
       happens is decided once, in ``_Delivery``.
+    - A thread gives the next its order only if its outcome is going to be taken, and only if its exit left all context
+      variables as they were: the others are changed for the caller first, by the caller. Whether it does, or the caller
+      has kept it from that, is decided once, by whoever takes ``_next``.
     - A manager that nobody leaves is not exited, as in an ordinary ``with``: ``abandon`` ends its thread.
 
 All methods but ``run`` are called by the one who enters and leaves, or by a finalizer; the order may come before the
-enter has returned.
+enter has returned, or from the thread of another manager.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from contextvars import Context
 from threading import Lock
-from typing import Any, Callable, Generic, NamedTuple, TypeVar
+from types import FunctionType, MethodType
+from typing import Any, Callable, Generic, Sequence, TypeVar
 
 from parallel import _outcomes, _threads
 from parallel._checks import name_of
+from parallel._compat import WITH_RESTORES_TRACEBACK
 from parallel._context_variables import ContextVariables
 from parallel._outcomes import call_handling, without_frames_of
 
@@ -38,37 +45,30 @@ T = TypeVar("T")
 class _Delivery:
     """One outcome, which the thread delivers and somebody waits for, until they give up."""
 
+    delivered: bool = False
     _on_delivered: Callable[[], object] | None = None
 
     def __init__(self) -> None:
         # Acquired by whoever comes first: the one who delivers or the one who gives up.
         self._decided = Lock()
-        self._delivered = Lock()
-        self._delivered.acquire()
 
     def deliver(self) -> bool:
-        """Ends the wait; returns whether there still was one, so that the outcome will be taken."""
-        waited_for = self._decided.acquire(False)
-        self.interrupt()
-        if self._on_delivered is not None:
-            self._on_delivered()
-        return waited_for
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits for the outcome, for ``timeout`` seconds at most; returns whether it has been delivered."""
-        if not self._delivered.acquire(True, -1 if timeout is None else timeout):
+        """Delivers the outcome; returns whether it is still waited for, so that it will be taken."""
+        if not self._decided.acquire(False):
             return False
-        self.interrupt()  # It may be asked again.
+        self.delivered = True
         return True
 
-    def interrupt(self) -> None:
-        """Ends the wait, also when nothing has been delivered: who waits has been told why."""
-        _release(self._delivered)
+    def tell(self) -> None:
+        """Tells who waits that the outcome has been delivered."""
+        if self._on_delivered is not None:
+            self._on_delivered()
 
     def when_delivered(self, callback: Callable[[], object]) -> None:
-        """Has ``callback`` called once there is an outcome, or twice, on the thread that delivers it or on this one."""
+        """Has ``callback`` called once they are told, or at once, or both, if it has been delivered."""
+        # First noted and then looked; deliver() and tell() do the two the other way round.
         self._on_delivered = callback
-        if self.wait(0):
+        if self.delivered:
             callback()
 
     def give_up(self) -> bool:
@@ -76,23 +76,57 @@ class _Delivery:
         return self._decided.acquire(False)
 
 
-class _Order(NamedTuple):
-    """What to exit with."""
+class Unwinding:
+    """What one exit leaves to the next: the exception that it is to exit with, if any."""
 
-    error: BaseException | None
-    caller: Context
-    handled: BaseException | None
+    __slots__ = ("_suppressible", "_traceback", "error", "handled", "raised")
+
+    def __init__(
+        self,
+        error: BaseException | None,
+        handled: BaseException | None,
+        *,
+        suppressible: bool = True,
+        raised: bool = False,
+    ) -> None:
+        """Begins with an exception, or none.
+
+        Args:
+            error: The exception to exit with, if any.
+            handled: The exception that is being handled outside the block, if any.
+            suppressible: Whether the true return value of an exit suppresses the exception.
+            raised: Whether an exit raised it.
+        """
+        self.error = error
+        self.handled = handled
+        self.raised = raised
+        self._suppressible = suppressible
+        self._traceback = None if error is None else error.__traceback__
+
+    def after(self, raised: BaseException | None, suppressed: bool) -> Unwinding:  # noqa: FBT001  # Both outcomes.
+        """What an exit that was given this leaves to the next."""
+        if raised is not None:
+            return self.with_raised(raised)
+        if suppressed and self._suppressible:
+            return Unwinding(None, self.handled)
+        if WITH_RESTORES_TRACEBACK and self.error is not None:
+            self.error.__traceback__ = self._traceback
+        return self
+
+    def with_raised(self, error: BaseException) -> Unwinding:
+        """The same after an exit raised ``error``."""
+        return Unwinding(error, self.handled, suppressible=self._suppressible, raised=True)
 
 
 class ContextThread(Generic[T]):
     """A context manager on a thread of its own."""
 
-    started: bool = False
     suppressed: bool = False
 
     _exit: Callable[..., object]
     _value: T | None = None
     _raised: BaseException | None = None
+    _after: Unwinding | None = None
     # Whether that is the very exception that it was left with, so that it is no news.
     _raised_again = False
     _exit_is_left_to_caller = False
@@ -113,40 +147,45 @@ class ContextThread(Generic[T]):
         self.exiting = _Delivery()
         self._manager = manager
         self._handled = handled
-        # Of the orders to exit, the first counts.
-        self._orders: list[_Order] = []
+        # Of the orders to exit, the first counts: what to exit with, and a copy of the caller's context.
+        self._orders: list[tuple[Unwinding, Context]] = []
+        # The one that is exited next, if it is this thread that gives it the order.
+        self._next: list[ContextThread[Any]] = []
         self._order_given = Lock()
         self._order_given.acquire()
-        self._process = os.getpid()
-
-    def start(self) -> None:
-        """Starts to enter the manager.
-
-        Raises:
-            RuntimeError: No thread could be started.
-        """
-        try:
-            _threads.start(self)
-        except (RuntimeError, MemoryError):
-            # There is no thread to be had, so nothing will be exited. After anything else, raised by a signal handler,
-            # the thread may be running.
-            self._forget()
-            raise
-        self.started = True
+        self._process = _threads.process
 
     def run(self) -> None:
         """The thread's part."""
-        if not self._run_enter() or self._process != os.getpid():  # The enter may have forked.
+        if not self._run_enter() or self._process is not _threads.process:  # The enter may have forked.
             return
         _threads.park(self, self._order_given, self._orders)
         if not self._orders:
             # Woken without an order: who gives one later waits for nothing.
             self._exit_is_left_to_caller = True
-            if self.exiting.deliver() or not self._orders:
+            if self.exiting.deliver():
+                self.exiting.tell()
                 return
+            if not self._orders:
+                return
+        _, caller = self._orders[0]
         self._run_exit()
-        if not self.exiting.deliver():
+        if self.exiting.deliver():
+            if not self._order_next(caller):
+                self.exiting.tell()
+        else:
             self._report_raised()
+
+    def _order_next(self, caller: Context) -> bool:
+        after = self._after
+        if after is None or self.variables.has_exit_changes():
+            return False
+        try:
+            following = self._next.pop()
+        except IndexError:
+            return False
+        following.order_exit(after, caller)
+        return True
 
     def _run_enter(self) -> bool:
         try:
@@ -154,11 +193,15 @@ class ContextThread(Generic[T]):
             self._value = self.variables.context.run(call_handling, self._handled, self._enter)
         except BaseException as error:
             self._note_raised(error)
-            self._forget()
-            if not self.entering.deliver():
+            self.forget()
+            if self.entering.deliver():
+                self.entering.tell()
+            else:
                 self._report_raised()
             return False
-        if not self.entering.deliver():
+        if self.entering.deliver():
+            self.entering.tell()
+        else:
             self._value = None
         return True
 
@@ -168,41 +211,52 @@ class ContextThread(Generic[T]):
         value: T = enter()
         return value
 
-    def order_exit(self, error: BaseException | None, caller: Context, handled: BaseException | None) -> None:
+    def order_exit(self, unwinding: Unwinding, caller: Context) -> None:
         """Has the manager exited, as soon as it has been entered; only the first order counts.
 
         Args:
-            error: The exception to exit with, if any.
+            unwinding: What to exit with.
             caller: A copy of the caller's context.
-            handled: The exception that is being handled outside the block, if any.
         """
-        self._orders.append(_Order(error, caller, handled))
+        self._orders.append((unwinding, caller))
         if self._over:
             # The thread does the two the other way round, so no order is kept.
             self._orders.clear()
-        elif self._process != os.getpid() or sys.is_finalizing():
+        elif self._process is not _threads.process or sys.is_finalizing():
             # The thread exists in the parent process only, or will never run again.
             self._exit_is_left_to_caller = True
-            self.exiting.deliver()
+            if self.exiting.deliver():
+                self.exiting.tell()
         else:
             _release(self._order_given)
 
-    def leave_to_itself(self, error: BaseException | None, caller: Context, handled: BaseException | None) -> None:
+    def leave_to_itself(self, unwinding: Unwinding, caller: Context) -> None:
         """Orders an exit that nobody waits for: the thread deals with the outcomes. See ``order_exit``."""
         self.entering.give_up()
         self.exiting.give_up()
-        self.order_exit(error, caller, handled)
+        self.order_exit(unwinding, caller)
 
-    def wait_until_exited(self) -> None:
-        """Waits until the manager has been exited."""
-        self.exiting.wait()
+    def exit_before(self, following: ContextThread[Any]) -> None:
+        """Has this thread order the exit of ``following`` after its own, if it can."""
+        self._next.append(following)
+
+    def keep_from_ordering(self) -> bool:
+        """Keeps this thread, whose outcome has been delivered, from ordering the next exit; says whether in time."""
+        try:
+            self._next.pop()
+        except IndexError:
+            return False
+        return True
+
+    def exit_if_left_to_caller(self) -> None:
+        """Exits the manager on this thread, if its own is not there."""
         if self._exit_is_left_to_caller:
             self._exit_is_left_to_caller = False
             self._run_exit()
 
     def abandon(self) -> None:
         """Ends the thread of a manager that nobody will leave any more."""
-        if not self._orders and self._process == os.getpid():
+        if not self._orders and self._process is _threads.process:
             _release(self._order_given)
 
     def take_value(self) -> T:
@@ -212,33 +266,39 @@ class ContextThread(Generic[T]):
 
     def take_raised(self) -> BaseException | None:
         """Gives what the enter or the exit raised, and forgets it."""
-        raised, self._raised = self._raised, None
+        raised, self._raised, self._after = self._raised, None, None
         return raised
+
+    def take_after(self) -> Unwinding:
+        """Gives what the exit left to the next, and forgets it."""
+        after, self._after, self._raised = self._after, None, None
+        return after  # type: ignore[return-value]  # It has been exited.
 
     def _run_exit(self) -> None:
         try:
             self.variables.context.run(self._exit_in_context)
         except BaseException as error:
             self._note_raised(error)
-        self._forget()
+        self._after = self._orders[0][0].after(self._raised, self.suppressed)
+        self.forget()
 
     def _exit_in_context(self) -> None:
-        error, caller, handled = self._orders[0]
+        unwinding, caller = self._orders[0]
         self.variables.receive(caller)
         try:
-            if error is None:
-                call_handling(handled, self._exit_without_error)
+            if unwinding.error is None:
+                call_handling(unwinding.handled, self._exit_without_error)
             else:
-                call_handling(error, self._exit_with_error)
+                call_handling(unwinding.error, self._exit_with_error)
         finally:
             # The traceback refers to this frame.
-            del error, caller, handled
+            del unwinding, caller
 
     def _exit_without_error(self) -> None:
         self._exit(None, None, None)
 
     def _exit_with_error(self) -> None:
-        error = self._orders[0].error
+        error = self._orders[0][0].error
         assert error is not None  # noqa: S101  # For the checkers.
         try:
             # The truth of the answer is asked while the exception is being handled, as `with` does.
@@ -246,7 +306,7 @@ class ContextThread(Generic[T]):
         finally:
             del error
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Drops what the frames of a traceback could otherwise keep alive through this object."""
         self._manager = self._handled = None
         self._exit = _forgotten
@@ -255,13 +315,29 @@ class ContextThread(Generic[T]):
 
     def _note_raised(self, error: BaseException) -> None:
         self._raised = without_frames_of(error, __file__, _outcomes.__file__)
-        self._raised_again = any(error is order.error for order in self._orders)
+        self._raised_again = any(error is unwinding.error for unwinding, _ in self._orders)
 
     def _report_raised(self) -> None:
         raised = self.take_raised()
         if raised is not None and not self._raised_again:
             _threads.report(raised)
         del raised
+
+
+def start_all(threads: Sequence[ContextThread[Any]]) -> None:
+    """Starts to enter all managers, or none of them.
+
+    Raises:
+        RuntimeError: Not enough threads could be started.
+        MemoryError: There is no memory for so many threads.
+    """
+    try:
+        _threads.start_all(threads)
+    except (RuntimeError, MemoryError):
+        # After anything else, raised by a signal handler, threads may be running.
+        for thread in threads:
+            thread.forget()
+        raise
 
 
 def _release(lock: Lock) -> None:
@@ -280,8 +356,11 @@ def _special_method(manager: object, name: str) -> Any:
     """Looks a method up as ``with`` does: on the type, and bound the way that the descriptor wants it."""
     cls = type(manager)
     for base in cls.__mro__:
-        if name in vars(base):
-            method: object = vars(base)[name]
+        namespace = base.__dict__
+        if name in namespace:
+            method: object = namespace[name]
+            if type(method) is FunctionType:
+                return MethodType(method, manager)  # What the rest comes to, for what nearly all are.
             bind = getattr(type(method), "__get__", None)
             return method if bind is None else bind(method, manager, cls)
     raise TypeError(f"{cls.__qualname__!r} object does not support the context manager protocol (no {name})")

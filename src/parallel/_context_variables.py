@@ -19,7 +19,7 @@ wherever a variable was set that had no value.
 from __future__ import annotations
 
 from contextvars import Context, ContextVar, Token
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Mapping, Sequence
 
 _Values = Mapping["ContextVar[Any]", Any]
 _Tokens = Dict["ContextVar[Any]", "Token[Any]"]
@@ -61,6 +61,10 @@ class ContextVariables:
             if value is not _MISSING:
                 self._enter_tokens[variable] = variable.set(value)
 
+    def has_exit_changes(self) -> bool:
+        """Whether the exit changed anything: if not, there is nothing to publish."""
+        return bool(_changes(self._before_exit, self.context))
+
     def publish_exit(self) -> None:
         """Makes the changes of the exit visible to the caller."""
         for variable, value in _changes(self._before_exit, self.context):
@@ -70,17 +74,13 @@ class ContextVariables:
                 variable.set(value)
 
 
-def _changes(before: _Values, after: _Values) -> Iterator[tuple[ContextVar[Any], Any]]:
+def _changes(before: _Values, after: _Values) -> Sequence[tuple[ContextVar[Any], Any]]:
     """The variables that differ, with what they are in ``after``: a value, or ``_MISSING``."""
-    if not len(before) and not len(after):
-        return
-    # Lists, since the contexts may be changed by whoever iterates.
-    for variable, value in list(after.items()):
-        if before.get(variable, _MISSING) is not value:
-            yield variable, value
-    for variable in list(before):
-        if variable not in after:
-            yield variable, _MISSING
+    if not before and not after:
+        return ()
+    changed = [(variable, value) for variable, value in after.items() if before.get(variable, _MISSING) is not value]
+    changed.extend((variable, _MISSING) for variable in before if variable not in after)
+    return changed
 
 
 def _reset(variable: ContextVar[Any], token: Token[Any]) -> None:

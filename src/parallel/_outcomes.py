@@ -8,26 +8,13 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
-from threading import Lock
-from time import monotonic
 from types import TracebackType
 from typing import Any, Callable, Iterator, NoReturn, Sequence, TypeVar
 
 from parallel._compat import BaseExceptionGroup, set_handled_traceback
+from parallel._gate import Countdown
 
 T = TypeVar("T")
-
-
-class Deadline:
-    """A moment by which several waits in a row must have ended."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self._end = None if timeout is None else monotonic() + timeout
-
-    def remaining(self) -> float | None:
-        """The seconds left, zero when the moment has passed; ``None`` if there is none."""
-        return None if self._end is None else max(self._end - monotonic(), 0.0)
 
 
 def failure_of(future: Future[Any], timeout: float | None = None) -> BaseException | None:
@@ -50,11 +37,7 @@ class FirstFailure:
     """
 
     def __init__(self, futures: Sequence[Future[Any]]) -> None:
-        self._ended = not futures
-        self._end_lock = Lock()
-        self._end_lock.acquire()
-        # One is taken for each future that is done: an atomic count.
-        self._running: list[None] = [None] * len(futures)
+        self._running = Countdown(len(futures))
         for future in futures:
             if future.done():
                 # Not as a callback, out of which the exception of a signal handler would not come.
@@ -63,19 +46,13 @@ class FirstFailure:
                 future.add_done_callback(self._on_done)
 
     def _on_done(self, future: Future[Any]) -> None:
-        self._running.pop()
-        if not self._running or failure_of(future) is not None:
-            self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        with suppress(RuntimeError):  # It has been released already.
-            self._end_lock.release()
+        self._running.count()
+        if failure_of(future) is not None:
+            self._running.open()
 
     def wait(self, timeout: float | None) -> None:
         """Waits, for ``timeout`` seconds at most."""
-        if not self._ended and self._end_lock.acquire(True, -1 if timeout is None else timeout):
-            self._end()  # For others that wait.
+        self._running.wait(timeout)
 
 
 def call_when_done(futures: Sequence[Future[Any]], callback: Callable[[], object]) -> None:

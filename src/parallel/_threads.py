@@ -68,6 +68,10 @@ IDLE_NAME = "parallel (idle)"
 """The name of a thread that runs nothing."""
 
 
+process: object = object()
+"""Stands for this process: in a forked child it is another one. Asking the system takes a tenth of a microsecond."""
+
+
 class Work(Protocol):
     """What a thread can run."""
 
@@ -381,7 +385,8 @@ def _end_with_main_thread() -> None:
 
 
 def _start_anew_in_child() -> None:
-    global _threads  # noqa: PLW0603  # One per process; its old threads exist in the parent only.
+    global _threads, process  # noqa: PLW0603  # One per process; its old threads exist in the parent only.
+    process = object()
     _threads.forget_threads()
     _threads = _Threads()
 

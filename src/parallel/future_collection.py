@@ -256,7 +256,6 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """Waits for all calls; gives what to raise, if anything."""
         failed: list[Link] = []
         running: list[Link] = []
-        # What a Deadline does, without its two calls for each link: nearly every wait is this one, without a limit.
         end = None if timeout is None else monotonic() + timeout
         for link in links:
             try:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sys
 from contextvars import copy_context
+from threading import Lock
 from types import TracebackType
-from typing import Any, Callable, ContextManager, Generic, Sequence, TypeVar
+from typing import Any, Callable, ContextManager, Dict, Generic, Sequence, TypeVar
 
 from parallel._checks import check_context_manager, check_parallel_exit, check_timeout, listed, name_of
-from parallel._compat import WITH_RESTORES_TRACEBACK, TypeVarTuple, Unpack
-from parallel._context_thread import ContextThread
-from parallel._outcomes import Deadline, append_context, combined, raise_unchanged, raised_here
+from parallel._compat import TypeVarTuple, Unpack
+from parallel._context_thread import ContextThread, Unwinding, start_all
+from parallel._gate import Countdown
+from parallel._outcomes import append_context, combined, raise_unchanged, raised_here
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -78,7 +80,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             RuntimeError: The collection is entered.
         """
         check_context_manager(context_manager, "FutureContextCollection.parallel()")
-        if self._entered.holder() is not None:
+        if self._entered:
             raise RuntimeError(
                 "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter"
             )
@@ -214,13 +216,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
 
     def __repr__(self) -> str:
         names = listed([name_of(manager) for manager in self._managers])
-        return f"<{type(self).__name__}: {names or 'empty'}{'' if self._entered.holder() is None else ' (entered)'}>"
-
-    def __del__(self) -> None:
-        # As with an ordinary manager, nothing is exited; but no thread is left waiting.
-        block = self._entered.holder() if hasattr(self, "_entered") else None  # Not if it got no managers.
-        if block is not None:
-            block.abandon()
+        return f"<{type(self).__name__}: {names or 'empty'}{' (entered)' if self._entered else ''}>"
 
     def _claim(self, block: _Block | _AsyncBlock) -> None:
         if not self._entered.claim(block):
@@ -235,52 +231,67 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             block.interrupt(error)
 
 
-class _Claim(Generic[T]):
+class _Claim(Dict[None, T]):
     """Something that the first who claims it holds.
 
     Asked again it gives the same answer, so whoever was broken off by a signal handler can find out by asking.
     """
 
-    def __init__(self) -> None:
-        self._holders: dict[None, T] = {}
-
     def claim(self, claimant: T) -> bool:
         """Whether ``claimant`` holds it now."""
-        return self._holders.setdefault(None, claimant) is claimant
+        return self.setdefault(None, claimant) is claimant
 
     def holder(self) -> T | None:
         """Who holds it."""
-        return self._holders.get(None)
+        return self.get(None)
 
     def give_up(self, holder: T) -> None:
         """Lets others claim it, if ``holder`` does hold it."""
         if self.holder() is holder:
-            self._holders.clear()
+            self.clear()
 
 
-class _Block:
+class _Entry:
+    """What a ``with`` or ``async with`` statement has entered, or is about to."""
+
+    def __init__(self) -> None:
+        self.leaver: _Claim[object] = _Claim()
+
+    def __del__(self) -> None:
+        # As with an ordinary manager, nothing is exited; but no thread is left waiting.
+        if not getattr(self, "leaver", True):  # It has none if a signal handler raised before it was complete.
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Ends the threads without exiting the managers."""
+
+
+class _Block(_Entry):
     """Managers that are entered together, once, and left."""
 
     def __init__(self, managers: Sequence[Any], parallel_exit: bool) -> None:  # noqa: FBT001  # As above.
-        self.leaver: _Claim[object] = _Claim()
         self._exits = _ParallelExits if parallel_exit else _Exits
         # What is handled outside the block: the enters see it, and the exits when there is no exception (any more).
         self._handled = sys.exc_info()[1]
         caller = copy_context()
         self._threads: list[ContextThread[Any]] = [ContextThread(each, caller, self._handled) for each in managers]
+        self._entering = Countdown(len(managers))
+        for thread in self._threads:
+            thread.entering.when_delivered(self._entering.count)
         self._entered: list[ContextThread[Any]] = []
         self._interruption: BaseException | None = None
+        super().__init__()
 
     def enter(self, timeout: float | None) -> tuple[Any, ...]:
         """Enters all managers, or raises and leaves none entered."""
         failure = self._enter_all(timeout)
         if failure is None:
-            return tuple(thread.take_value() for thread in self._threads)
+            return tuple([thread.take_value() for thread in self._threads])
         # No exit can suppress the failure: there is no body to be skipped.
-        exits = self._exits(failure, self._handled, suppressible=False)
+        exits = self._exits(Unwinding(failure, self._handled, suppressible=False))
         try:
             exits.run(self._entered)
-            failure, _ = exits.take_outcome()
+            failure = exits.take_outcome().error
             assert failure is not None  # noqa: S101  # For the checkers.
             raise_unchanged(failure)
         finally:
@@ -295,7 +306,8 @@ class _Block:
         try:
             try:
                 no_thread = self._start()
-                timed_out = self._wait(timeout)
+                if no_thread is None:
+                    timed_out = self._wait(timeout)
             except BaseException as error:  # Raised by a signal handler.
                 interruption = error
             for thread in self._threads:
@@ -321,67 +333,57 @@ class _Block:
             del self, no_thread, timed_out, interruption, failure, failures, thread, stragglers
 
     def _start(self) -> Exception | None:
-        for thread in self._threads:
-            try:
-                thread.start()
-            except (RuntimeError, MemoryError) as error:  # There is no thread to be had.
-                # Its traceback holds this thread's frames, which would hold what the threads are told of it.
-                return error.with_traceback(None)
+        try:
+            start_all(self._threads)
+        except (RuntimeError, MemoryError) as error:  # There is no thread to be had.
+            # Its traceback holds this thread's frames, which would hold what the threads are told of it.
+            return error.with_traceback(None)
         return None
 
     def interrupt(self, error: BaseException) -> None:
         """Has the wait for the enters end with ``error``, as if a signal handler had raised it."""
         self._interruption = error
-        for thread in self._threads:
-            thread.entering.interrupt()
+        self._entering.open()
 
     def _wait(self, timeout: float | None) -> BaseException | None:
-        """Waits until all that were started have been entered or have failed."""
-        deadline = Deadline(timeout)
-        started = [thread for thread in self._threads if thread.started]
-        for thread in started:
-            if not thread.entering.wait(deadline.remaining()):
-                names = [each.name for each in started if not each.entering.wait(0)]
-                message = (
-                    f"{len(names)} of {len(self._threads)} context managers still entering after {timeout} seconds"
-                )
-                return raised_here(TimeoutError(f"{message}: {listed(names)}"))
-            if self._interruption is not None:
-                return None
-        return None
+        """Waits until all have been entered or have failed."""
+        if self._entering.wait(timeout):
+            return None
+        names = [thread.name for thread in self._threads if not thread.entering.delivered]
+        message = f"{len(names)} of {len(self._threads)} context managers still entering after {timeout} seconds"
+        return raised_here(TimeoutError(f"{message}: {listed(names)}"))
 
     def exit(self, error: BaseException | None) -> bool | None:
         """Exits all managers; returns whether ``error`` was suppressed."""
-        exits = self._exits(error, sys.exc_info()[1] if error is None else self._handled)
-        failure = None
+        exits = self._exits(Unwinding(error, sys.exc_info()[1] if error is None else self._handled))
+        left = None
         try:
             exits.run(self._entered)
-            failure, raised = exits.take_outcome()
-            if raised and failure is not None:
-                raise_unchanged(failure)
-            return None if error is None else failure is None
+            left = exits.take_outcome()
+            if left.raised and left.error is not None:
+                raise_unchanged(left.error)
+            return None if error is None else left.error is None
         finally:
             # The traceback refers to this frame.
-            del self, error, failure
+            del self, error, left
 
     def leave(self, error: BaseException) -> None:
         """Has all that were entered and not exited exit with ``error``, without waiting for them."""
         _leave_to_themselves(self._threads, error, self._handled)
 
     def abandon(self) -> None:
-        """Ends the threads without exiting the managers."""
         for thread in self._threads:
             thread.abandon()
 
 
-class _AsyncBlock:
+class _AsyncBlock(_Entry):
     """A chain that is entered on a thread of its own, once, and left."""
 
     def __init__(self, chain: ContextManager[Any], interrupt_enter: Callable[[BaseException], object]) -> None:
-        self.leaver: _Claim[object] = _Claim()
         self._interrupt_enter = interrupt_enter
         self._handled = sys.exc_info()[1]
         self.thread: ContextThread[Any] = ContextThread(chain, copy_context(), self._handled)
+        super().__init__()
 
     def interrupt(self, error: BaseException) -> None:
         """Has the wait for the enters end with ``error``, and what has been entered left with it."""
@@ -391,40 +393,41 @@ class _AsyncBlock:
 
     def leave(self, error: BaseException) -> None:
         """Has the chain left with ``error``, unless it has been, without waiting for it."""
-        self.thread.leave_to_itself(error, copy_context(), self._handled)
+        self.thread.leave_to_itself(Unwinding(error, self._handled), copy_context())
 
     def abandon(self) -> None:
-        """Ends the thread without leaving the chain."""
         self.thread.abandon()
 
 
 class _Exits:
-    """Exits managers last to first, each with what a nested ``with`` would give it."""
+    """Exits managers last to first, each with what a nested ``with`` would give it.
 
-    def __init__(
-        self, error: BaseException | None, handled: BaseException | None, *, suppressible: bool = True
-    ) -> None:
-        """Prepares for exits.
+    Each thread gives the next its order. Whoever calls ``run`` is told when all have exited, or when there is something
+    for it to do in between.
+    """
 
-        Args:
-            error: The exception to exit with, if any.
-            handled: The exception that is being handled outside the block, if any.
-            suppressible: Whether the true return value of an exit suppresses the exception.
-        """
-        self._failure = error
-        self._traceback = None if error is None else error.__traceback__
-        self._raised = False
-        self._handled = handled
-        self._suppressible = suppressible
+    def __init__(self, unwinding: Unwinding) -> None:
+        """Prepares for exits, of which the first is given ``unwinding``."""
+        self._unwinding = unwinding
+        self._handled = unwinding.handled
+        # Released to tell whoever waits.
+        self._told = Lock()
+        self._told.acquire()
 
     def run(self, threads: Sequence[ContextThread[Any]]) -> None:
         """Exits all, and waits for that, whatever signal handlers may raise."""
         pending = list(threads)
         try:
-            self._order_first(pending)
+            self._begin(pending)
             while pending:
-                self._exit(pending[-1])
-                pending.pop()
+                try:
+                    self._order(pending[-1])
+                    self._wait()
+                except BaseException as error:  # Raised by a signal handler.
+                    self._interrupt(pending, error)
+                while pending and pending[-1].exiting.delivered:
+                    self._take(pending[-1])
+                    pending.pop()
         finally:
             # There are some only if a signal handler raised while nothing was waited for.
             interruption = sys.exc_info()[1]
@@ -435,97 +438,118 @@ class _Exits:
             # The traceback refers to this frame.
             del self, interruption
 
-    def take_outcome(self) -> tuple[BaseException | None, bool]:
-        """Gives the exception that is left in the end, if any, and whether an exit raised it; forgets it."""
-        failure, self._failure = self._failure, None
-        self._traceback = None
-        return failure, self._raised
+    def take_outcome(self) -> Unwinding:
+        """Gives what is left in the end, and forgets it."""
+        outcome, self._unwinding = self._unwinding, Unwinding(None, None)
+        return outcome
 
-    def _order_first(self, threads: Sequence[ContextThread[Any]]) -> None:
-        """Orders the exits that do not have to wait for their turn: none."""
+    def _begin(self, threads: Sequence[ContextThread[Any]]) -> None:
+        for following, thread in zip(threads, threads[1:]):
+            thread.exit_before(following)
+        for thread in threads:
+            thread.exiting.when_delivered(self._tell)
 
-    def _exit(self, thread: ContextThread[Any]) -> None:
+    def _tell(self) -> None:
         try:
-            self._order(thread)
-            thread.wait_until_exited()
-        except BaseException as interruption:  # Raised by a signal handler.
-            self._interrupt(interruption)
-            self._order(thread)
-            if thread.exiting.give_up():
-                return
-            append_context(interruption, thread.take_raised())
-        else:
-            self._take(thread.take_raised(), thread.suppressed)
-        thread.variables.publish_exit()
+            self._told.release()
+        except RuntimeError:
+            pass  # It has been told already.
+
+    def _wait(self) -> None:
+        self._told.acquire()
 
     def _order(self, thread: ContextThread[Any]) -> None:
-        thread.order_exit(self._failure, copy_context(), self._handled)
+        thread.order_exit(self._unwinding, copy_context())
 
-    def _take(self, raised: BaseException | None, suppressed: bool) -> None:  # noqa: FBT001  # Both outcomes.
+    def _take(self, thread: ContextThread[Any]) -> None:
         """Takes the outcome of an exit into account."""
-        if raised is not None:
-            self._failure = raised
-            self._traceback = raised.__traceback__
-            self._raised = True
-        elif suppressed and self._suppressible:
-            self._failure = None
-            self._raised = False
-        elif WITH_RESTORES_TRACEBACK and self._failure is not None:
-            self._failure.__traceback__ = self._traceback
+        thread.exit_if_left_to_caller()
+        self._unwinding = thread.take_after()
+        thread.variables.publish_exit()
 
-    def _interrupt(self, interruption: BaseException) -> None:
+    def _interrupt(self, pending: list[ContextThread[Any]], interruption: BaseException) -> None:
         """Goes on with ``interruption``, as if the exit that was waited for had raised it."""
-        append_context(interruption, self._failure)
-        self._failure = interruption
-        self._traceback = interruption.__traceback__
-        self._raised = True
+        waited_for = None
+        while pending and waited_for is None:
+            if pending[-1].exiting.give_up():
+                waited_for = pending[-1]
+                continue
+            # It has exited before the interruption came.
+            kept = pending[-1].keep_from_ordering()
+            self._take(pending[-1])
+            pending.pop()
+            if kept:
+                break
+        self._go_on_with(interruption)
+        if waited_for is not None:
+            self._leave(waited_for)
+            pending.pop()
+
+    def _leave(self, thread: ContextThread[Any]) -> None:
+        """Makes sure that a manager that is not waited for any more is exited."""
+        self._order(thread)
+
+    def _go_on_with(self, interruption: BaseException) -> None:
+        append_context(interruption, self._unwinding.error)
+        self._unwinding = self._unwinding.with_raised(interruption)
 
 
 class _ParallelExits(_Exits):
     """Exits managers all at once, all with the same exception."""
 
-    def __init__(
-        self, error: BaseException | None, handled: BaseException | None, *, suppressible: bool = True
-    ) -> None:
-        super().__init__(error, handled, suppressible=suppressible)
+    def __init__(self, unwinding: Unwinding) -> None:
+        super().__init__(unwinding)
         self._failures: list[BaseException] = []
         self._suppressed = False
         self._interruption: BaseException | None = None
+        self._exiting = Countdown(0)
         self._total = 0
 
-    def take_outcome(self) -> tuple[BaseException | None, bool]:
-        error, _ = super().take_outcome()
+    def take_outcome(self) -> Unwinding:
+        unwinding = super().take_outcome()
         failures, self._failures = self._failures, []
         interruption, self._interruption = self._interruption, None
-        outcome = error
+        error = outcome = unwinding.error
         others = [failure for failure in failures if failure is not error]
         if others:
             outcome = combined(others, f"{len(others)} of {self._total} context managers failed to exit")
             append_context(outcome, error)
-        elif self._suppressed and not failures:
-            outcome = None
+        elif not failures:
+            outcome = unwinding.after(None, self._suppressed).error
         if interruption is not None:
             append_context(interruption, outcome)
             outcome = interruption
         try:
-            return outcome, bool(failures) or interruption is not None
+            return Unwinding(outcome, unwinding.handled, raised=bool(failures) or interruption is not None)
         finally:
             # The traceback of a group refers to this frame.
-            del outcome, interruption, error
+            del outcome, interruption, error, unwinding
 
-    def _order_first(self, threads: Sequence[ContextThread[Any]]) -> None:
+    def _begin(self, threads: Sequence[ContextThread[Any]]) -> None:
         self._total = len(threads)
+        self._exiting = Countdown(len(threads))
         for thread in reversed(threads):
+            thread.exiting.when_delivered(self._exiting.count)
             self._order(thread)
 
-    def _take(self, raised: BaseException | None, suppressed: bool) -> None:  # noqa: FBT001  # As above.
+    def _wait(self) -> None:
+        self._exiting.wait()
+
+    def _take(self, thread: ContextThread[Any]) -> None:
+        thread.exit_if_left_to_caller()
+        raised = thread.take_raised()
         if raised is not None:
             # In the order of the chain, while they are taken last to first.
             self._failures.insert(0, raised)
-        elif self._suppressible:
-            self._suppressed |= suppressed
+        else:
+            self._suppressed |= thread.suppressed
+        thread.variables.publish_exit()
 
-    def _interrupt(self, interruption: BaseException) -> None:
+    def _leave(self, thread: ContextThread[Any]) -> None:
+        super()._leave(thread)
+        self._exiting.count()  # It does not do that itself any more.
+
+    def _go_on_with(self, interruption: BaseException) -> None:
         append_context(interruption, self._interruption)
         self._interruption = interruption
 
@@ -556,4 +580,4 @@ def _leave_to_themselves(
 ) -> None:
     """Has the managers of ``threads`` exited as soon as they are entered; they report their own errors."""
     for thread in reversed(threads):
-        thread.leave_to_itself(error, copy_context(), handled)
+        thread.leave_to_itself(Unwinding(error, handled), copy_context())

@@ -157,7 +157,8 @@ def parallel(
     if is_context_manager(target):
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
-        return FutureContextCollection.create(target, timeout=timeout, parallel_exit=parallel_exit)
+        check_parallel_exit(parallel_exit)
+        return FutureContextCollection((target,), check_timeout(timeout), parallel_exit)
     if is_async_context_manager(target):
         check_context_manager(target, "parallel()")  # It says how to enter this one.
     if not callable(target):

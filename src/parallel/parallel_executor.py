@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextvars import copy_context
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _threads
 from parallel._call_future import CallFuture
 from parallel._checks import check_function, name_of
 from parallel._compat import ParamSpec
+from parallel._gate import Gate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for one more thread.
         """
         check_function(fn, "ParallelExecutor.submit()")
-        if self._process != os.getpid():
+        if self._process is not _threads.process:
             self._start_anew()
         call = _SubmittedCall(self, fn, args, kwargs)
         future: Future[T] = call.future
@@ -124,7 +124,7 @@ class ParallelExecutor(Executor):
                 waiting for it can be gone on with by calling this again.
         """
         del cancel_futures
-        if self._process != os.getpid():
+        if self._process is not _threads.process:
             self._start_anew()
         self._shut_down = True
         if not wait:
@@ -132,12 +132,11 @@ class ParallelExecutor(Executor):
         if any(call.thread == get_ident() for call in list(self._calls)):
             raise RuntimeError("cannot join current thread")
         if self._calls:
-            self._all_ended.acquire()
-            self._end_wait()  # For others that wait.
+            self._all_ended.wait()
 
     def __repr__(self) -> str:
         # In a child process, the calls of the parent do not run.
-        running = len(self._calls) if self._process == os.getpid() else 0
+        running = len(self._calls) if self._process is _threads.process else 0
         states = ["shut down"] if self._shut_down else []
         if running or not states:
             states.append(f"{running or 'no'} call{'' if running == 1 else 's'} running")
@@ -145,22 +144,14 @@ class ParallelExecutor(Executor):
 
     def _start_anew(self) -> None:
         """Forgets the calls of a parent process, which never end in this one."""
-        self._process = os.getpid()
+        self._process = _threads.process
         self._calls: dict[_SubmittedCall, None] = {}
-        # Released once they have all ended: unlike an event's, its methods can be interrupted by each other.
-        self._all_ended = Lock()
-        self._all_ended.acquire()
+        self._all_ended = Gate()
 
     def _forget(self, call: _SubmittedCall) -> None:
         self._calls.pop(call, None)
         if self._shut_down and not self._calls:
-            self._end_wait()
-
-    def _end_wait(self) -> None:
-        try:
-            self._all_ended.release()
-        except RuntimeError:
-            pass  # It has been released already.
+            self._all_ended.open()
 
 
 class Call:
