@@ -61,4 +61,4 @@ def compare_with_self(report: Report, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, on_one_core=True)

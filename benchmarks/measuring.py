@@ -103,6 +103,11 @@ class Report:
     """What else was seen, by what it was seen of."""
     data: dict[str, Any] = field(default_factory=dict)
     """What is not for reading."""
+    cores: int = 0
+    """How many cores the process that measured could use."""
+
+    def __post_init__(self) -> None:
+        self.cores = self.cores or cores()
 
     def add_figures(self, work: str, pairs: Pairs, unit: str, calls: int | None = None, *, scale: float = 1.0) -> None:
         """Adds what each contestant took, multiplied by ``scale`` to get the unit."""
@@ -212,19 +217,26 @@ def resident_memory() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def main(measure: Callable[[str], Report]) -> None:
-    """The command line of a script: measures and prints."""
+def main(measure: Callable[[str], Report], *, on_one_core: bool = False) -> None:
+    """The command line of a script: measures and prints.
+
+    Where calls do nothing, all that there is to be measured is the software and the wake-ups of threads. What it takes
+    to wake another core up is the machine's affair, and which threads have to be is drawn by lot. ``on_one_core``
+    leaves that out, where the system can keep a process on one core.
+    """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
+    if on_one_core and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     report = measure(arguments.size)
     print(json.dumps(asdict(report)) if arguments.json else as_text(report))
 
 
 def as_text(report: Report) -> str:
     """Writes a report for a terminal."""
-    lines = [f"{report.script}: {report.question}"]
+    lines = [f"{report.script}: {report.question} (On {report.cores} core{'' if report.cores == 1 else 's'}.)"]
     for figure in report.figures:
         spread = figure.spread
         calls = "" if figure.calls is None else f" x {figure.calls:,}"

@@ -25,4 +25,4 @@ def measure(size: str) -> Report:
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, on_one_core=True)

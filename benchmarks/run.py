@@ -46,6 +46,7 @@ SCRIPTS = (
     "fan_out",
     "held",
     "with_block",
+    "all_cores",
     "import_time",
     "cpu_bound",
     "idle",

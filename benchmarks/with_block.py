@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Callable
 
 from contestants import DEFAULT_POOL, UNBOUNDED, UNBOUNDED_POOL, start_thread
-from measuring import MICROSECONDS, OURS, Report, main, taking_turns
+from measuring import MICROSECONDS, OURS, Pairs, Report, main, taking_turns
 
 from parallel import parallel
 
@@ -65,10 +65,8 @@ def with_new_threads() -> None:
         start_thread(lambda manager=manager: manager.__exit__(None, None, None)).result()  # type: ignore[misc]  # Its result is None.
 
 
-def measure(size: str) -> Report:
-    """Enters and leaves three managers that do nothing."""
-    rounds, times = ROUNDS_AND_TIMES[size]
-    report = Report("with_block", "what does it cost to enter and leave three context managers?")
+def measure_blocks(rounds: int, times: int) -> Pairs:
+    """Has the contestants take turns at ``times`` blocks; gives the seconds that these took."""
 
     def block(work: Callable[[], None]) -> Callable[[], float]:
         def run() -> float:
@@ -88,11 +86,18 @@ def measure(size: str) -> Report:
             "threading.Thread per enter and exit": with_new_threads,
             "an ordinary with, no threads": one_after_the_other,
         }
-        pairs = taking_turns({name: block(work) for name, work in works.items()}, rounds)
+        return taking_turns({name: block(work) for name, work in works.items()}, rounds)
+
+
+def measure(size: str) -> Report:
+    """Enters and leaves three managers that do nothing."""
+    rounds, times = ROUNDS_AND_TIMES[size]
+    report = Report("with_block", "what does it cost to enter and leave three context managers?")
+    pairs = measure_blocks(rounds, times)
     report.add_figures("with of 3", pairs, f"{MICROSECONDS} per block", scale=1e6 / times)
     report.add_ratios("with of 3", pairs, GOALS)
     return report
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, on_one_core=True)

@@ -128,11 +128,11 @@ def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(m
     seen: list[Any] = []
 
     class Watched(_FastFuture):
-        def _open_if_done(self) -> None:
+        def _open(self) -> None:
             # The state has been set, and nobody has looked for callbacks yet.
             if moment == "after":
                 self.add_done_callback(seen.append)
-            super()._open_if_done()
+            super()._open()
 
         def _begin_to_set(self) -> None:
             super()._begin_to_set()

@@ -15,7 +15,6 @@ from concurrent.futures import CancelledError, Future, InvalidStateError, Thread
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from queue import Empty
 from types import CodeType, FrameType
 from typing import Any, Callable, Iterator
 
@@ -880,7 +879,7 @@ class QueueThatTimesOut:
         if self._lies > 0 and work is not None:
             self._lies -= 1
             self._works.put(work)
-            raise Empty
+            raise TimeoutError
         return work
 
 

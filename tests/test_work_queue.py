@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from queue import Empty
 from typing import Any, Callable
 
 import pytest
 
 from conftest import LIMIT, wait_until
 from parallel import ParallelExecutor, parallel_map
-from parallel._work_queue import QueueSignal, WorkQueue, _acquired_lock
+from parallel._queue_signal import QueueSignal
+from parallel._work_queue import WorkQueue, _acquired_lock
 
 
 class InterruptError(BaseException):
@@ -90,7 +90,7 @@ def test_items_come_in_the_order_in_which_they_were_put(queue: WorkQueue[int]) -
 
 @pytest.mark.parametrize("timeout", [0, 0.01])
 def test_an_empty_queue_says_so_in_time(queue: WorkQueue[int], timeout: float) -> None:
-    with pytest.raises(Empty):
+    with pytest.raises(TimeoutError):
         queue.get(timeout)
     queue.put(1)
     assert queue.get(timeout) == 1

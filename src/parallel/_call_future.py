@@ -1,10 +1,9 @@
 """``CallFuture``: a standard ``Future`` that is running from the beginning, and is cheap to make, set and wait for.
 
-More than a third of what a call costs, and most of the memory that it holds, is a standard future's: a ``Condition``,
-a queue of those who wait, lists of callbacks and waiters, and the lock that is taken for every question. Nearly always
-one thread waits, or none, and nobody adds a callback. So here who waits does so at a lock, ``_gate``, and the rest is
-made when it is asked for. Measured on CPython 3.11, on one core: a future made, set and read takes a third of the time,
-and a call, with its threads' switches, four fifths.
+A standard future has a ``Condition``, with a queue of those who wait, and lists of callbacks and of waiters, and takes
+its lock for every question. Nearly always one thread waits, or none, and nobody adds a callback. So here who waits does
+so at a lock, ``_gate``, and the rest is made when it is asked for. Measured on CPython 3.11 and 3.14: a future made,
+set and read takes a quarter of the time, and 0.3 KiB in place of 1.6; a call, on one core, three quarters of the time.
 
 The invariant
     Whoever acquires ``_unset``, which can be done once, sets the future: first the outcome, then ``_state``. It never
@@ -94,21 +93,21 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
 
     def _wait(self, timeout: float | None) -> None:
         try:
-            self._gate.acquire(True, -1 if timeout is None else max(timeout, 0))
-            self._open_if_done()
+            if self._gate.acquire(True, -1 if timeout is None else max(timeout, 0)):
+                self._open()
         except BaseException:
             # A signal handler raised, perhaps when the gate had just been got through.
-            self._open_if_done()
+            if self._state is _FINISHED:
+                self._open()
             raise
         if self._state is not _FINISHED:
             raise FutureTimeoutError
 
-    def _open_if_done(self) -> None:
-        if self._state is _FINISHED:
-            try:
-                self._gate.release()
-            except RuntimeError:
-                pass  # It is open.
+    def _open(self) -> None:
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass  # It is open.
 
     def _begin_to_set(self) -> None:
         if not self._unset.acquire(False):
@@ -116,7 +115,7 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
 
     def _finish(self) -> None:
         self._state = _FINISHED
-        self._open_if_done()
+        self._open()
         if not self._asked:
             return
         with self._condition:

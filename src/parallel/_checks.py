@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Executor, Future
 from functools import partial
-from math import isnan
 from types import CodeType, FunctionType
 from typing import Any, Callable, Sequence, SupportsFloat
 
@@ -126,7 +125,7 @@ def check_timeout(timeout: object) -> float | None:
     except OverflowError:
         # An integer that no float can hold: longer than any lock can wait.
         return threading.TIMEOUT_MAX if timeout > 0 else 0.0  # type: ignore[operator, unused-ignore]  # See above.
-    if isnan(seconds):
+    if not (seconds < 0 or seconds >= 0):  # As math.isnan, which would have to be imported.
         raise ValueError("timeout must be a number of seconds or None, not NaN")
     return min(max(seconds, 0.0), threading.TIMEOUT_MAX)
 

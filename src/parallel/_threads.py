@@ -46,7 +46,6 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from queue import Empty
 from time import monotonic
 from typing import Protocol, Sequence, Sized
 
@@ -130,6 +129,9 @@ def report(error: BaseException, thread: threading.Thread | None = None) -> None
 class _Thread(threading.Thread):
     """A thread of the library's own, to be told from its users'."""
 
+    work: Work | None = None
+    """What it runs."""
+
     _name: str
     # What the system calls it, from Python 3.14 on: setting `name` is a system call there, 0.6 us, a fifth of all that
     # the library does for a call. So it is made only when the name changes, and not for the idle time between calls.
@@ -137,10 +139,8 @@ class _Thread(threading.Thread):
 
     def run_traced(self, work: Work) -> None:
         """Runs ``work`` as the first thing on a new thread would run: named, traced, and leaving neither behind."""
-        name = work.name
-        if name == self._system_name:
-            self._name = name
-        else:
+        name = self._name = work.name
+        if name != self._system_name:
             self.name = self._system_name = name
         trace, profile = gettrace(), getprofile()
         if trace is not None:
@@ -169,7 +169,7 @@ class _Threads:
         self._tokens: deque[float] = deque()
         # The works that are not finished: noted by whoever starts them until a thread has noted them as its own.
         self._given: set[Work] = set()
-        self._running: set[Work] = set()
+        self._members: set[_Thread] = set()
         # Those that wait: for which lock, and the orders that will end their wait.
         self._parked: dict[Work, tuple[threading.Lock, Sized]] = {}
         self._watchers: list[WorkQueue[None]] = []
@@ -238,16 +238,25 @@ class _Threads:
                 self._tokens.append(monotonic())
             raise
 
-    def _run(self, begun: threading.Lock) -> None:  # noqa: C901  # One loop: each call would pay for calls in it.
+    def _run(self, begun: threading.Lock) -> None:
         """What each thread does all its life."""
         if not begun.acquire(False):
             return
         thread = threading.current_thread()
         assert isinstance(thread, _Thread)  # noqa: S101  # For the checkers.
+        self._members.add(thread)
+        try:
+            self._run_works(thread)
+        finally:
+            self._members.discard(thread)
+
+    def _run_works(self, thread: _Thread) -> None:
+        # One loop: each call would pay for calls in it.
+        tokens = self._tokens
         while True:
             try:
-                work = self._works.get(IDLE_SECONDS + SECONDS_APART * len(self._tokens))
-            except Empty:
+                work = self._works.get(IDLE_SECONDS + SECONDS_APART * len(tokens))
+            except TimeoutError:
                 if self._take_oldest_token():
                     return
                 continue  # The last token is gone: a work is on its way here.
@@ -257,23 +266,25 @@ class _Threads:
                 if self._take_oldest_token():
                     return
                 continue
-            self._running.add(work)
+            thread.work = work
             self._given.discard(work)
             thread.run_traced(work)
+            thread.work = work = None
             if self._forked:
                 return
-            self._running.discard(work)
-            del work
             now = monotonic()
-            self._tokens.append(now)
+            tokens.append(now)
             if self._main_thread_ended:
                 self._notify_watchers()
-            try:
-                surplus = self._tokens[0] < now - IDLE_SECONDS
-            except IndexError:
-                surplus = False
-            if surplus and self._take_oldest_token():
+            if len(tokens) > 1 and self._is_surplus(now) and self._take_oldest_token():
                 return
+
+    def _is_surplus(self, now: float) -> bool:
+        """Whether one thread more than the work takes has been idle for too long."""
+        try:
+            return self._tokens[0] < now - IDLE_SECONDS
+        except IndexError:
+            return False  # All have been taken just now.
 
     def _take_oldest_token(self) -> bool:
         try:
@@ -339,8 +350,9 @@ class _Threads:
 
     def unfinished(self) -> list[Work]:
         """The works that have been started and have not ended."""
-        # In this order: a work is noted as running before it is taken out of those that are given.
-        return list(self._given) + list(self._running)
+        # In this order: a thread notes a work as its own before it is taken out of those that are given.
+        given = list(self._given)
+        return given + [work for work in [thread.work for thread in list(self._members)] if work is not None]
 
     def _is_quiet(self) -> bool:
         """Whether every work that is not finished waits for an order that has not been given."""

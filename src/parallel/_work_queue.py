@@ -22,34 +22,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Callable, Generic, TypeVar
 
 T = TypeVar("T")
-
-
-class QueueSignal:
-    """What a ``Lock`` is that one acquires to wait and the other releases to end that, for free-threaded builds.
-
-    There, who waits for a lock spins at first. What another thread drops in that time it leaves to this one, which made
-    it, to be freed; but this one falls asleep without looking, and keeps it for as long as it has nothing to do.
-    """
-
-    def __init__(self) -> None:
-        self._released: SimpleQueue[None] = SimpleQueue()
-
-    def acquire(self, _: bool, timeout: float) -> bool:  # noqa: FBT001  # As a lock's.
-        """Waits for ``timeout`` seconds at most, without limit if negative; returns whether it was released."""
-        try:
-            self._released.get(True, None if timeout < 0 else timeout)
-        except Empty:
-            return False
-        return True
-
-    def release(self) -> None:
-        """Ends the wait of one thread, or of the next that would."""
-        self._released.put(None)
 
 
 def _acquired_lock() -> Lock:
@@ -58,7 +34,12 @@ def _acquired_lock() -> Lock:
     return lock
 
 
-_signal: Callable[[], Lock | QueueSignal] = QueueSignal if "t" in getattr(sys, "abiflags", "") else _acquired_lock
+if "t" in getattr(sys, "abiflags", ""):
+    from parallel._queue_signal import QueueSignal
+
+    _signal: Callable[[], Lock | QueueSignal] = QueueSignal
+else:
+    _signal = _acquired_lock
 
 
 class WorkQueue(Generic[T]):
@@ -78,7 +59,8 @@ class WorkQueue(Generic[T]):
         """Adds an item; never waits."""
         try:
             self._items.append(item)
-            self._wake_one()
+            if self._announced is not self._look:
+                self._wake_one()
         except BaseException:
             # Raised by a signal handler, perhaps before the wake-up.
             self._announced = None
@@ -93,7 +75,7 @@ class WorkQueue(Generic[T]):
                 another thread was quicker to take what this one was woken for.
 
         Raises:
-            queue.Empty: None came in time.
+            TimeoutError: None came in time.
         """
         items, woken = self._items, False
         while True:
@@ -110,7 +92,7 @@ class WorkQueue(Generic[T]):
             if woken:
                 self._look = object()
             elif not items:
-                raise Empty
+                raise TimeoutError
 
     def _wake_one(self) -> None:
         look = self._look

@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _threads
 from parallel._call_future import CallFuture
-from parallel._checks import check_function, name_of
+from parallel._checks import check_function, is_plain_function, name_of
 from parallel._compat import ParamSpec
 from parallel._gate import Gate
 
@@ -50,7 +50,8 @@ class ParallelExecutor(Executor):
             RuntimeError: No thread could be started, or the interpreter is shutting down.
             MemoryError: There is no memory for one more thread.
         """
-        check_function(func, "ParallelExecutor.execute_one()")
+        if not is_plain_function(func):
+            check_function(func, "ParallelExecutor.execute_one()")
         call = Call(func, args, kwargs)
         # The call forgets it when it begins.
         future: Future[T] = call.future
@@ -157,7 +158,7 @@ class ParallelExecutor(Executor):
 class Call:
     """A function and its arguments, started on a thread; the outcome goes into ``future``."""
 
-    __slots__ = ("_args", "_context", "_func", "_kwargs", "future", "name")
+    __slots__ = ("_context", "_parts", "future", "name")
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Prepares the call, with the caller's context variables as they are now."""
@@ -165,9 +166,7 @@ class Call:
         # It is running from the beginning: nothing can keep it from being run.
         self.future: Future[Any] = CallFuture()
         self._context = copy_context()
-        self._func = func
-        self._args = args
-        self._kwargs = kwargs
+        self._parts = (func, args, kwargs)
 
     def run(self) -> None:
         """Makes the call, and its done-callbacks, in the copy of the caller's context."""
@@ -176,9 +175,10 @@ class Call:
         context.run(self._run)
 
     def _run(self) -> None:
-        future, func, args, kwargs = self.future, self._func, self._args, self._kwargs
+        future = self.future
+        func, args, kwargs = self._parts
         # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
-        del self.future, self._func, self._args, self._kwargs
+        del self.future, self._parts
         try:
             result = func(*args, **kwargs)
         except BaseException as error:
