@@ -12,7 +12,7 @@ import pytest
 
 from conftest import LIMIT, wait_until
 from parallel import ParallelExecutor, _call_future, parallel_map
-from parallel._call_future import _choose, _FastFuture, _MadeWhenAskedFor, _PlainFuture
+from parallel._call_future import _choose, _FastFuture, _LockWhenAskedFor, _MadeWhenAskedFor, _PlainFuture
 
 
 class InterruptError(BaseException):
@@ -123,25 +123,65 @@ def test_the_lock_of_a_future_that_is_only_waited_for_is_never_made() -> None:
     assert not vars(future).keys() & {"_condition", "_waiters", "_done_callbacks"}
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(moment: str) -> None:
+@pytest.mark.parametrize("moment", ["_begin_to_set", "_set_state", "_open"])
+def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Any] = []
+    method = getattr(_FastFuture, moment)
 
-    class Watched(_FastFuture):
-        def _open(self) -> None:
-            # The state has been set, and nobody has looked for callbacks yet.
-            if moment == "after":
-                self.add_done_callback(seen.append)
-            super()._open()
+    def add_and_go_on(future: Any) -> None:
+        future.add_done_callback(seen.append)
+        method(future)
 
-        def _begin_to_set(self) -> None:
-            super()._begin_to_set()
-            if moment == "before":
-                self.add_done_callback(seen.append)
+    future: Any = _FastFuture()
+    future.add_done_callback(seen.append)
+    monkeypatch.setattr(_FastFuture, moment, add_and_go_on)
+    future.set_result(1)
+    assert seen == [future] * 2
 
-    future: Any = Watched()
+
+@pytest.mark.parametrize("moment", ["_begin_to_set", "_open"])
+def test_the_first_callback_that_is_added_while_the_future_is_being_set_is_called_once(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    method = getattr(_FastFuture, moment)
+
+    def add_and_go_on(future: Any) -> None:
+        if moment == "_open":
+            future.add_done_callback(seen.append)
+        method(future)
+        if moment != "_open":
+            future.add_done_callback(seen.append)
+
+    monkeypatch.setattr(_FastFuture, moment, add_and_go_on)
+    future: Any = _FastFuture()
     future.set_result(1)
     assert seen == [future]
+
+
+@pytest.mark.parametrize("interrupted_after", [0, 1])
+def test_who_is_interrupted_while_the_lock_is_made_leaves_the_state_as_it_is_to_be(
+    monkeypatch: pytest.MonkeyPatch, interrupted_after: int
+) -> None:
+    set_state = _LockWhenAskedFor._set_state
+    calls: list[None] = []
+
+    def set_state_and_raise(attribute: Any, future: Any, lock: Any) -> None:
+        calls.append(None)
+        if len(calls) == 1:
+            if interrupted_after:
+                set_state(attribute, future, lock)
+            raise InterruptError
+        set_state(attribute, future, lock)
+
+    future: Any = _FastFuture()
+    future.set_result(1)
+    monkeypatch.setattr(_LockWhenAskedFor, "_set_state", set_state_and_raise)
+    with pytest.raises(InterruptError):
+        future.done()
+    assert future.done()
 
 
 # Which future
@@ -202,6 +242,18 @@ def test_it_can_be_waited_for_by_a_signal_handler_in_the_middle_of_its_own_metho
         setting = ParallelExecutor.execute_one(future.set_result, "result")
         assert future.result(LIMIT) == "result"
     assert setting.result(LIMIT) is None
+
+
+def test_its_state_does_not_change_while_its_lock_is_held(future: Any) -> None:
+    # wait() looks twice: which futures are done, and how many.
+    with future._condition:
+        setting = ParallelExecutor.execute_one(future.set_result, "result")
+        if isinstance(future, _FastFuture):
+            wait_until(lambda: future._is_set)
+        assert not wait([setting], 0.05).done
+        assert future._state == "RUNNING"
+    assert setting.result(LIMIT) is None
+    assert future._state == "FINISHED"
 
 
 def test_it_raises_its_exception(future: Any) -> None:

@@ -373,6 +373,12 @@ def test_a_callback_added_to_a_completed_future_is_called_at_once(submit: Submit
 # Duplicate futures given to fs are removed and will be returned only once. Returns a named 2-tuple of sets."
 
 
+def test_wait_counts_none_twice_that_ends_while_it_begins(submit: Submit) -> None:
+    for _ in range(30):
+        futures = [submit(int) for _ in range(100)]
+        assert wait(futures, LIMIT).done == set(futures)
+
+
 def test_wait_returns_completed_and_uncompleted_futures_once_each(submit: Submit, gate: threading.Event) -> None:
     completed, running = submit(int), stopped_at(gate, submit)
     assert completed.result(LIMIT) == 0

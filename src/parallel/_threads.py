@@ -7,16 +7,17 @@ The invariant
     Works that no thread has taken yet wait in one queue, from which every thread takes. Let A be the threads that run
     nothing (waiting, or just started) and Q the works not yet taken. ``_tokens`` holds T = A - Q tokens:
 
-    ==============================  =====  =====  =====
-    what happens                    A      Q      T
-    ==============================  =====  =====  =====
-    a token is taken                              -1
-    or else a thread is started     +1            +1 -1
-    then the work is put                   +1
-    a thread takes a work           -1     -1
-    a thread has ended its work     +1            +1
-    a thread ends                   -1            -1
-    ==============================  =====  =====  =====
+    =======================================  =====  =====  =====
+    what happens                             A      Q      T
+    =======================================  =====  =====  =====
+    a token is taken                                       -1
+    or else a thread is started              +1            +1 -1
+    then the work is put                            +1
+    or a thread is started to begin with it
+    a thread takes a work                    -1     -1
+    a thread has ended its work              +1            +1
+    a thread ends                            -1            -1
+    =======================================  =====  =====  =====
 
     A work is put only for a token, and a thread ends only for a token, so T >= 0 and every work has a thread free for
     it: nothing ever waits for another work to end. A thread that is done early may take the next work without a switch.
@@ -183,12 +184,17 @@ class _Threads:
             self.start_all((work,))
             return
         try:
-            self._given.add(work)
-            try:
-                self._tokens.pop()
-            except IndexError:
-                self._start_thread()
+            self._tokens.pop()
+        except IndexError:
+            has_token = False
+        else:
+            has_token = True
+        if not has_token:
+            self._start_thread(work)
+            return
+        try:
             # A signal handler that raises from here on leaves a token taken: that costs a thread that never ends.
+            self._given.add(work)
             self._works.put(work)
         except BaseException:
             self._given.discard(work)
@@ -226,14 +232,20 @@ class _Threads:
             self._tokens.extend([monotonic()] * taken)
             raise
 
-    def _start_thread(self) -> None:
+    def _start_thread(self, first: Work | None = None) -> None:
+        """Starts a thread, to begin with ``first``, if given: then it need not be woken up for that."""
         # Acquired by the thread when it begins, or by this one when it is not wanted any more.
         begun = threading.Lock()
         thread = _Thread(target=self._run, args=(begun,), name=IDLE_NAME, daemon=self._daemon, **base_context_option())
+        thread.work = first
         try:
+            self._members.add(thread)
             thread.start()
         except BaseException:
-            if not begun.acquire(False):
+            if begun.acquire(False):
+                self._members.discard(thread)
+                self._notify_watchers()
+            elif first is None:
                 # It runs all the same: a signal handler raised while start() waited for that.
                 self._tokens.append(monotonic())
             raise
@@ -244,7 +256,6 @@ class _Threads:
             return
         thread = threading.current_thread()
         assert isinstance(thread, _Thread)  # noqa: S101  # For the checkers.
-        self._members.add(thread)
         try:
             self._run_works(thread)
         finally:
@@ -252,31 +263,32 @@ class _Threads:
 
     def _run_works(self, thread: _Thread) -> None:
         # One loop: each call would pay for calls in it.
-        tokens = self._tokens
+        tokens, work = self._tokens, thread.work
         while True:
+            if work is not None:
+                thread.run_traced(work)
+                thread.work = work = None
+                if self._forked:
+                    return
+                now = monotonic()
+                tokens.append(now)
+                if self._main_thread_ended:
+                    self._notify_watchers()
+                if len(tokens) > 1 and self._is_surplus(now) and self._take_oldest_token():
+                    return
             try:
                 work = self._works.get(IDLE_SECONDS + SECONDS_APART * len(tokens))
             except TimeoutError:
                 if self._take_oldest_token():
                     return
                 continue  # The last token is gone: a work is on its way here.
-            if work is None:
-                # All are to end, but not before what is on its way here has ended.
-                self._works.put(None)
-                if self._take_oldest_token():
-                    return
+            if work is not None:
+                thread.work = work
+                self._given.discard(work)
                 continue
-            thread.work = work
-            self._given.discard(work)
-            thread.run_traced(work)
-            thread.work = work = None
-            if self._forked:
-                return
-            now = monotonic()
-            tokens.append(now)
-            if self._main_thread_ended:
-                self._notify_watchers()
-            if len(tokens) > 1 and self._is_surplus(now) and self._take_oldest_token():
+            # All are to end, but not before what is on its way here has ended.
+            self._works.put(None)
+            if self._take_oldest_token():
                 return
 
     def _is_surplus(self, now: float) -> bool:

@@ -172,7 +172,8 @@ class Call:
         """Makes the call, and its done-callbacks, in the copy of the caller's context."""
         context = self._context
         del self._context
-        context.run(self._run)
+        # Not the bound method, which takes a little more of the stack: a page more for each call, on CPython 3.13.
+        context.run(Call._run, self)
 
     def _run(self) -> None:
         future = self.future
