@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from measuring import MICROSECONDS, OURS, Report, number
 
@@ -28,6 +28,7 @@ def write_page(run: dict[str, Any], folder: Path) -> None:
     for mark, table in (
         ("goals", goals_table(runs)),
         ("contestants", contestants_table(run)),
+        ("all cores", all_cores_table(run)),
         ("scale", scale_table(run)),
     ):
         text = between_marks(text, mark, table)
@@ -64,20 +65,38 @@ def goals_table(runs: dict[str, Any]) -> str:
 
 def contestants_table(run: dict[str, Any]) -> str:
     """What each contestant took, in one run."""
-    reports = _reports(run)
     columns = {
         f"a call, {MICROSECONDS}": ("round_trip", "round trip", None),
         f"3 calls, {MICROSECONDS}": ("chain", "chain of 3", None),
         f"1,000 at once, {MICROSECONDS} a call": ("fan_out", "fan-out", 1_000),
         f"`with` of 3, {MICROSECONDS}": ("with_block", "with of 3", None),
     }
+    return _figures_table(run, columns)
+
+
+def all_cores_table(run: dict[str, Any]) -> str:
+    """What some of the contestants took on all cores, in one run."""
+    columns = {
+        f"a call, {MICROSECONDS}": ("all_cores", "round trip", None),
+        f"3 calls, {MICROSECONDS}": ("all_cores", "chain of 3", None),
+        f"`with` of 3, {MICROSECONDS}": ("all_cores", "with of 3", None),
+    }
+    return _figures_table(run, columns)
+
+
+def _figures_table(run: dict[str, Any], columns: Mapping[str, tuple[str, str, int | None]]) -> str:
+    """A row for each contestant; a column for each script, work and number of calls."""
+    reports = _reports(run)
     rows: dict[str, dict[str, str]] = {OURS: {}}
+    cores = 0
     for column, (script, work, calls) in columns.items():
+        cores = max(cores, reports[script].cores)
         for each in reports[script].figures:
             if each.work == work and each.calls == calls:
                 rows.setdefault(each.contestant, {})[column] = number(each.spread.median)
     cells = [[name, *(found.get(column, NONE) for column in columns)] for name, found in rows.items()]
-    return f"{_measured_on(run)}\n\n{_table(['contestant', *columns], cells)}"
+    used = "On one core" if cores == 1 else f"On {cores} cores"
+    return f"{_measured_on(run)} {used}.\n\n{_table(['contestant', *columns], cells)}"
 
 
 def scale_table(run: dict[str, Any]) -> str:

@@ -99,7 +99,7 @@ def test_the_runner_shows_goals_and_writes_all_figures(tmp_path: Path) -> None:
 def test_the_page_has_marks_for_all_tables() -> None:
     page = BENCHMARKS.parent / "docs" / "performance.md"
     text = page.read_text(encoding="utf-8")
-    for mark in ("goals", "contestants", "scale"):
+    for mark in ("goals", "contestants", "all cores", "scale"):
         begin, end = text.find(f"<!-- {mark}: begin -->"), text.find(f"<!-- {mark}: end -->")
         assert 0 <= begin < end
 
@@ -114,11 +114,13 @@ from measuring import Figure, Ratio, Report, Spread
 from performance_page import write_page
 
 folder = Path({str(tmp_path)!r})
-marks = [f"<!-- {{mark}}: begin -->\\nold\\n<!-- {{mark}}: end -->\\n" for mark in ("goals", "contestants", "scale")]
+NAMES = ("round_trip", "chain", "fan_out", "with_block", "all_cores", "scale")
+MARKS = ("goals", "contestants", "all cores", "scale")
+marks = [f"<!-- {{mark}}: begin -->\\nold\\n<!-- {{mark}}: end -->\\n" for mark in MARKS]
 (folder / "performance.md").write_text("before\\n" + "".join(marks) + "after\\n", encoding="utf-8")
 for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
     spread = Spread(value, value, value)
-    reports = {{name: Report(name, "?") for name in ("round_trip", "chain", "fan_out", "with_block", "scale")}}
+    reports = {{name: Report(name, "?") for name in NAMES}}
     reports["round_trip"].ratios.append(Ratio("work", "another", spread, 1.0))
     reports["round_trip"].figures.append(Figure("round trip", "parallel", "s", spread))
     reports["scale"].notes["3 things"] = {{"seconds": value}}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import deque
 from functools import partial
 from typing import Any, Callable
 
@@ -174,3 +175,27 @@ def test_what_a_work_raises_takes_no_thread_down(threads: OwnThreads, uncaught: 
     assert [report.exc_value for report in uncaught] == errors
     assert {report.thread_name for report in uncaught} == {"task"}
     assert threads.count() == 1
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+def test_the_exit_waits_for_what_is_being_started_as_the_main_thread_ends(threads: OwnThreads, idle: int) -> None:
+    class Tokens(deque):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
+        def pop(self) -> Any:  # type: ignore[override]  # It is called without an index.
+            if not threads._main_thread_ended:
+                threads.end_with_main_thread()  # It sees nothing to wait for.
+            return super().pop()
+
+    def waits() -> bool:
+        return any(thread.name == "parallel (exit)" for thread in threading.enumerate())
+
+    if idle:
+        _threads.start(Task(lambda: None))
+        wait_until(lambda: threads._tokens)
+    threads._tokens = Tokens(threads._tokens)
+    gate = threading.Event()
+    try:
+        _threads.start(Task(partial(gate.wait, LIMIT)))
+        wait_until(waits)
+    finally:
+        gate.set()
+    wait_until(lambda: not waits())

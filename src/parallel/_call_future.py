@@ -74,12 +74,12 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
     """A future that is running from the beginning."""
 
     _state = "RUNNING"
-    _result = None
-    _exception = None
+    _result: Any = None
+    _exception: BaseException | None = None
     _asked = _is_set = _is_done = False
-    _condition = _LockWhenAskedFor(RLock)
-    _waiters = _MadeWhenAskedFor(list)
-    _done_callbacks = _MadeWhenAskedFor(list)
+    _condition: Any = _LockWhenAskedFor(RLock)
+    _waiters: Any = _MadeWhenAskedFor(list)
+    _done_callbacks: Any = _MadeWhenAskedFor(list)
 
     def __init__(self) -> None:  # What the base class sets, so it is not called.
         self._unset = Lock()

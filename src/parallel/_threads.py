@@ -180,7 +180,8 @@ class _Threads:
 
     def start(self, work: Work) -> None:
         """See the function: what start_all does, for one work, which has to be quick."""
-        if self._main_thread_ended:
+        ended = self._main_thread_ended
+        if ended:
             self.start_all((work,))
             return
         try:
@@ -189,17 +190,21 @@ class _Threads:
             has_token = False
         else:
             has_token = True
-        if not has_token:
+        if has_token:
+            try:
+                # A signal handler that raises from here on leaves a token taken: that costs a thread that never ends.
+                self._given.add(work)
+                self._works.put(work)
+            except BaseException:
+                self._given.discard(work)
+                self._notify_watchers()
+                raise
+        else:
             self._start_thread(work)
-            return
-        try:
-            # A signal handler that raises from here on leaves a token taken: that costs a thread that never ends.
-            self._given.add(work)
-            self._works.put(work)
-        except BaseException:
-            self._given.discard(work)
-            self._notify_watchers()
-            raise
+        if self._main_thread_ended and not self._watchers:
+            # Just now, so that it may have seen nothing to wait for.
+            with suppress(RuntimeError, MemoryError):
+                self._hold_exit()
 
     def start_all(self, works: Sequence[Work]) -> None:
         """See the function."""

@@ -59,8 +59,7 @@ class WorkQueue(Generic[T]):
         """Adds an item; never waits."""
         try:
             self._items.append(item)
-            if self._announced is not self._look:
-                self._wake_one()
+            self._wake_one()
         except BaseException:
             # Raised by a signal handler, perhaps before the wake-up.
             self._announced = None

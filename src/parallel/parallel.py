@@ -158,7 +158,8 @@ def parallel(
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
         check_parallel_exit(parallel_exit)
-        return FutureContextCollection((target,), check_timeout(timeout), parallel_exit)
+        chain: FutureContextCollection[Any] = FutureContextCollection((target,), check_timeout(timeout), parallel_exit)
+        return chain
     if is_async_context_manager(target):
         check_context_manager(target, "parallel()")  # It says how to enter this one.
     if not callable(target):
