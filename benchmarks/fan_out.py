@@ -10,7 +10,7 @@ from measuring import MICROSECONDS, OURS, Ratio, Report, Spread, main, taking_tu
 import parallel
 
 ROUNDS_FOR_NUMBERS = {
-    "full": {1: 7, 10: 11, 100: 11, 1_000: 31, 10_000: 3},
+    "full": {1: 7, 10: 11, 100: 11, 1_000: 15, 10_000: 3},
     "quick": {10: 7, 1_000: 15},
     "tiny": {2: 2, 4: 2},
 }

@@ -158,7 +158,7 @@ class ParallelExecutor(Executor):
 class Call:
     """A function and its arguments, started on a thread; the outcome goes into ``future``."""
 
-    __slots__ = ("_context", "_parts", "future", "name")
+    __slots__ = ("_args", "_context", "_func", "_kwargs", "future", "name")
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Prepares the call, with the caller's context variables as they are now."""
@@ -166,7 +166,10 @@ class Call:
         # It is running from the beginning: nothing can keep it from being run.
         self.future: Future[Any] = CallFuture()
         self._context = copy_context()
-        self._parts = (func, args, kwargs)
+        self._func = func
+        self._args = args
+        # Nearly all have none: an object less to be held, and for the garbage collector to look at.
+        self._kwargs = kwargs or None
 
     def run(self) -> None:
         """Makes the call, and its done-callbacks, in the copy of the caller's context."""
@@ -176,12 +179,11 @@ class Call:
         context.run(Call._run, self)
 
     def _run(self) -> None:
-        future = self.future
-        func, args, kwargs = self._parts
+        future, func, args, kwargs = self.future, self._func, self._args, self._kwargs
         # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
-        del self.future, self._parts
+        del self.future, self._func, self._args, self._kwargs
         try:
-            result = func(*args, **kwargs)
+            result = func(*args) if kwargs is None else func(*args, **kwargs)
         except BaseException as error:
             del func, args, kwargs
             if error.__traceback__ is not None:
