@@ -55,7 +55,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.at_once < 1:
         parser.error(f"--at-once must be at least 1, not {options.at_once}")
-
     errors: list[str] = []
     top: str = options.folder
     tree = os.walk(top, onerror=lambda error: errors.append(f"{os.fsdecode(error.filename)}: {error.strerror}"))

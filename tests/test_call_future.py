@@ -184,6 +184,30 @@ def test_who_is_interrupted_while_the_lock_is_made_leaves_the_state_as_it_is_to_
     assert future.done()
 
 
+def test_a_future_that_says_that_it_is_done_can_be_asked_at_once_also_by_who_is_being_told() -> None:
+    seen: list[Any] = []
+
+    class Waiter:
+        """As those of concurrent.futures.wait; a finalizer may run there just as well."""
+
+        def add_result(self, future: Any) -> None:
+            seen.append((future.done(), future.result(0), future.exception(0)))
+
+    future: Any = _FastFuture()
+    with future._condition:
+        future._waiters.append(Waiter())
+    future.set_result("result")
+    assert seen == [(True, "result", None)]
+
+
+def test_a_future_that_is_just_being_set_is_done_for_whoever_asks_first() -> None:
+    future: Any = _FastFuture()
+    future._result = "result"
+    future._is_set = True
+    assert future.done()
+    assert future.result(0) == "result"
+
+
 # Which future
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from contextvars import ContextVar
 from typing import Any, Callable
 
 import pytest
 
 from conftest import LIMIT, Uncaught, wait_for_idle_threads, wait_until
-from parallel import parallel_contexts
+from parallel import parallel, parallel_contexts
 from parallel._context_thread import ContextThread
 from parallel._context_variables import ContextVariables
 from parallel.future_context_collection import _Exits
@@ -239,3 +240,53 @@ def test_who_has_got_its_order_from_another_thread_is_the_one_that_is_not_waited
     finally:
         interruption.go_on()
         release.set()
+
+
+@pytest.mark.parametrize("parallel_exit", [False, True])
+def test_a_signal_handler_that_raises_while_outcomes_are_taken_loses_none(
+    monkeypatch: pytest.MonkeyPatch, parallel_exit: bool
+) -> None:
+    log: list[str] = []
+    raised, interruption = OSError(), InterruptError()
+    published: list[None] = []
+    publish_exit = ContextVariables.publish_exit
+
+    def publish_and_raise(variables: ContextVariables) -> None:
+        publish_exit(variables)
+        published.append(None)
+        if len(published) == 2:
+            raise interruption
+
+    monkeypatch.setattr(ContextVariables, "publish_exit", publish_and_raise)
+    managers = [Manager("a", log), Manager("b", log), Manager("c", log, lambda: fail(raised))]
+    with pytest.raises(InterruptError) as caught, parallel_contexts(managers, parallel_exit=parallel_exit):
+        pass
+    wait_for_idle_threads()
+    assert caught.value is interruption
+    assert interruption.__context__ is raised
+    assert sorted(each[0] for each in log) == ["a", "b", "c"]
+
+
+def test_a_late_exit_leaves_the_traceback_of_what_was_raised_meanwhile() -> None:
+    entering = threading.Event()
+    log: list[str] = []
+
+    class Late(Manager):
+        def __enter__(self) -> Manager:
+            assert entering.wait(LIMIT)
+            return self
+
+    def enter() -> None:
+        with parallel(Late("late", log), timeout=0.01):
+            pass
+
+    try:
+        with pytest.raises(TimeoutError) as caught:
+            enter()
+        frames = traceback.extract_tb(caught.value.__traceback__)
+    finally:
+        entering.set()
+    wait_until(lambda: log)
+    wait_for_idle_threads()
+    assert log == ["late TimeoutError"]
+    assert traceback.extract_tb(caught.value.__traceback__) == frames

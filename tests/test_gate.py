@@ -66,6 +66,13 @@ def test_an_open_gate_may_be_opened_again() -> None:
     assert gate.wait(0)
 
 
+def test_a_signal_handler_gets_through_while_its_own_thread_is_on_its_way() -> None:
+    gate = Gate()
+    gate.open()
+    assert gate._lock.acquire(False)  # As the thread has it that has just got through.
+    assert ParallelExecutor.execute_one(gate.wait).result(LIMIT / 3)
+
+
 def test_all_who_wait_get_through() -> None:
     gate = Gate()
     lock = ScriptedLock(gate)
@@ -105,6 +112,6 @@ def test_a_countdown_may_be_opened_early_and_counts_on() -> None:
     countdown = Countdown(2)
     countdown.open()
     assert countdown.wait(0)
-    countdown.count()
-    countdown.count()
+    for _ in range(3):
+        countdown.count()
     assert countdown.wait(0)

@@ -7,9 +7,9 @@ set and read takes a quarter of the time, and 0.3 KiB in place of 1.6; a call, o
 
 The invariant
     Whoever acquires ``_unset``, which can be done once, sets the future: first the outcome, then ``_is_set``. What the
-    standard's own parts go by, ``_state``, comes next, if anybody has asked for their lock, as ``_asked`` tells. Last
-    comes ``_is_done``, which never changes again, so it is read without a lock, and the gate is opened, for good: who
-    got through opens it for the next.
+    standard's own parts go by, ``_state``, comes next, if anybody has asked for their lock, as ``_asked`` tells, and
+    right after it ``_is_done``, which never changes again, so it is read without a lock. Last, the gate is opened, for
+    good: who got through opens it for the next.
 
     ``_state`` changes only while that lock is held, ``_condition``, since ``wait`` looks at it twice. Who makes the
     lock first notes that it was asked for, and then looks whether the future has been set. So either the one or the
@@ -68,6 +68,7 @@ class _LockWhenAskedFor(_MadeWhenAskedFor):
     def _set_state(self, future: _FastFuture, lock: Any) -> None:
         if future._is_set and future.__dict__.get(self._name) is lock:  # noqa: SLF001  # As above.
             future._state = _FINISHED  # noqa: SLF001  # As above.
+            future._is_done = True  # noqa: SLF001  # As above.
 
 
 class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
@@ -160,6 +161,8 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
     def _set_state(self) -> None:
         with self._condition:
             self._state = _FINISHED
+            # Now, and not only when the lock is free: what runs here, as a finalizer may, must not wait for itself.
+            self._is_done = True
             for waiter in self._waiters:
                 if self._exception is None:
                     waiter.add_result(self)

@@ -79,7 +79,7 @@ class _Delivery:
 class Unwinding:
     """What one exit leaves to the next: the exception that it is to exit with, if any."""
 
-    __slots__ = ("_suppressible", "_traceback", "error", "handled", "raised")
+    __slots__ = ("_suppressible", "_traceback", "error", "handled", "in_turn", "raised")
 
     def __init__(
         self,
@@ -100,6 +100,8 @@ class Unwinding:
         self.error = error
         self.handled = handled
         self.raised = raised
+        # Whether the exits that it passes through come one after the other, and are waited for.
+        self.in_turn = False
         self._suppressible = suppressible
         self._traceback = None if error is None else error.__traceback__
 
@@ -108,14 +110,21 @@ class Unwinding:
         if raised is not None:
             return self.with_raised(raised)
         if suppressed and self._suppressible:
-            return Unwinding(None, self.handled)
-        if WITH_RESTORES_TRACEBACK and self.error is not None:
-            self.error.__traceback__ = self._traceback
+            return self._next(Unwinding(None, self.handled))
         return self
 
     def with_raised(self, error: BaseException) -> Unwinding:
         """The same after an exit raised ``error``."""
-        return Unwinding(error, self.handled, suppressible=self._suppressible, raised=True)
+        return self._next(Unwinding(error, self.handled, suppressible=self._suppressible, raised=True))
+
+    def _next(self, unwinding: Unwinding) -> Unwinding:
+        unwinding.in_turn = self.in_turn
+        return unwinding
+
+    def restore_traceback(self) -> None:
+        """Gives the exception the traceback that it had, as ``with`` does before the next exit, on some versions."""
+        if WITH_RESTORES_TRACEBACK and self.in_turn and self.error is not None:
+            self.error.__traceback__ = self._traceback
 
 
 class ContextThread(Generic[T]):
@@ -168,7 +177,7 @@ class ContextThread(Generic[T]):
                 return
             if not self._orders:
                 return
-        _, caller = self._orders[0]
+        caller = self._orders[0][1]
         self._run_exit()
         if self.exiting.deliver():
             if not self._order_next(caller):
@@ -178,7 +187,10 @@ class ContextThread(Generic[T]):
 
     def _order_next(self, caller: Context) -> bool:
         after = self._after
-        if after is None or self.variables.has_exit_changes():
+        if after is None:
+            return False
+        after.restore_traceback()
+        if self.variables.has_exit_changes():
             return False
         try:
             following = self._next.pop()
@@ -253,6 +265,8 @@ class ContextThread(Generic[T]):
         if self._exit_is_left_to_caller:
             self._exit_is_left_to_caller = False
             self._run_exit()
+            if self._after is not None:
+                self._after.restore_traceback()
 
     def abandon(self) -> None:
         """Ends the thread of a manager that nobody will leave any more."""

@@ -27,6 +27,9 @@ class Gate:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until it is open, for ``timeout`` seconds at most; returns whether it is."""
+        if self.is_open:
+            # Also for a signal handler that comes when its own thread has just got through, and holds the lock.
+            return True
         try:
             self._lock.acquire(True, -1 if timeout is None else timeout)
             self._free()
@@ -56,6 +59,9 @@ class Countdown(Gate):
 
     def count(self) -> None:
         """Notes that it has happened once more."""
-        self._left.pop()
+        try:
+            self._left.pop()
+        except IndexError:
+            pass  # It is open.
         if not self._left:
             self.open()

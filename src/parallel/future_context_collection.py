@@ -220,6 +220,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
 
     def _claim(self, block: _Block | _AsyncBlock) -> None:
         if not self._entered.claim(block):
+            # The traceback refers to this frame.
+            del block
             raise RuntimeError("cannot enter a FutureContextCollection that is entered already")
 
     def _interrupt(self, error: BaseException) -> None:
@@ -431,6 +433,8 @@ class _Exits:
         finally:
             # There are some only if a signal handler raised while nothing was waited for.
             interruption = sys.exc_info()[1]
+            if interruption is not None and pending:
+                self._append_what_was_taken(interruption)
             for thread in pending:
                 if interruption is not None and not thread.exiting.give_up():
                     append_context(interruption, thread.take_raised())
@@ -444,6 +448,7 @@ class _Exits:
         return outcome
 
     def _begin(self, threads: Sequence[ContextThread[Any]]) -> None:
+        self._unwinding.in_turn = True
         for following, thread in zip(threads, threads[1:]):
             thread.exit_before(following)
         for thread in threads:
@@ -489,8 +494,11 @@ class _Exits:
         """Makes sure that a manager that is not waited for any more is exited."""
         self._order(thread)
 
-    def _go_on_with(self, interruption: BaseException) -> None:
+    def _append_what_was_taken(self, interruption: BaseException) -> None:
         append_context(interruption, self._unwinding.error)
+
+    def _go_on_with(self, interruption: BaseException) -> None:
+        self._append_what_was_taken(interruption)
         self._unwinding = self._unwinding.with_raised(interruption)
 
 
@@ -548,6 +556,10 @@ class _ParallelExits(_Exits):
     def _leave(self, thread: ContextThread[Any]) -> None:
         super()._leave(thread)
         self._exiting.count()  # It does not do that itself any more.
+
+    def _append_what_was_taken(self, interruption: BaseException) -> None:
+        for failure in [self._interruption, *self._failures, self._unwinding.error]:
+            append_context(interruption, failure)
 
     def _go_on_with(self, interruption: BaseException) -> None:
         append_context(interruption, self._interruption)
