@@ -133,16 +133,19 @@ class _Thread(threading.Thread):
     work: Work | None = None
     """What it runs."""
 
+    begun: threading.Lock
+    """Acquired by the thread when it begins, or by who starts it when it is not wanted any more."""
+
     _name: str
     # What the system calls it, from Python 3.14 on: setting `name` is a system call there, 0.6 us, a fifth of all that
     # the library does for a call. So it is made only when the name changes, and not for the idle time between calls.
-    _system_name: str | None = None
+    system_name: str | None = None
 
     def run_traced(self, work: Work) -> None:
         """Runs ``work`` as the first thing on a new thread would run: named, traced, and leaving neither behind."""
         name = self._name = work.name
-        if name != self._system_name:
-            self.name = self._system_name = name
+        if name != self.system_name:
+            self.name = self.system_name = name
         trace, profile = gettrace(), getprofile()
         if trace is not None:
             sys.settrace(trace)
@@ -158,7 +161,7 @@ class _Thread(threading.Thread):
         if sys.getprofile() is not None:
             sys.setprofile(None)
         if self._name is not name:
-            self._system_name = None  # The work has renamed its thread.
+            self.system_name = None  # The work has renamed its thread.
         self._name = IDLE_NAME
 
 
@@ -239,15 +242,17 @@ class _Threads:
 
     def _start_thread(self, first: Work | None = None) -> None:
         """Starts a thread, to begin with ``first``, if given: then it need not be woken up for that."""
-        # Acquired by the thread when it begins, or by this one when it is not wanted any more.
-        begun = threading.Lock()
-        thread = _Thread(target=self._run, args=(begun,), name=IDLE_NAME, daemon=self._daemon, **base_context_option())
+        name = IDLE_NAME if first is None else first.name
+        thread = _Thread(target=self._run, name=name, daemon=self._daemon, **base_context_option())
+        thread.begun = threading.Lock()
         thread.work = first
+        if first is not None:
+            thread.system_name = name
         try:
             self._members.add(thread)
             thread.start()
         except BaseException:
-            if begun.acquire(False):
+            if thread.begun.acquire(False):
                 self._members.discard(thread)
                 self._notify_watchers()
             elif first is None:
@@ -255,12 +260,12 @@ class _Threads:
                 self._tokens.append(monotonic())
             raise
 
-    def _run(self, begun: threading.Lock) -> None:
+    def _run(self) -> None:
         """What each thread does all its life."""
-        if not begun.acquire(False):
-            return
         thread = threading.current_thread()
         assert isinstance(thread, _Thread)  # noqa: S101  # For the checkers.
+        if not thread.begun.acquire(False):
+            return
         try:
             self._run_works(thread)
         finally:
