@@ -6,8 +6,10 @@ import gc
 import itertools
 import os
 import platform
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -60,7 +62,7 @@ def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> None:
 
 def wait_for_idle_threads() -> None:
     """Waits until no thread of the library does anything."""
-    wait_until(lambda: not _threads._threads.unfinished())
+    wait_until(lambda: not _threads.current.unfinished())
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +70,18 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     """Fails a test that leaves a thread behind, but for the library's idle ones."""
     before = set(busy_threads())
     yield
-    wait_until(lambda: set(busy_threads()) <= before)
+    left: list[threading.Thread] = []
+
+    def none_is_left() -> bool:
+        left[:] = [thread for thread in busy_threads() if thread not in before]
+        return not left
+
+    try:
+        wait_until(none_is_left)
+    except AssertionError:
+        frames = sys._current_frames()
+        stacks = ["".join(traceback.format_stack(frames.get(thread.ident or 0))) for thread in left]
+        pytest.fail("\n\n".join(f"{thread!r} is left, in\n{stack}" for thread, stack in zip(left, stacks)))
 
 
 class Uncaught(NamedTuple):
