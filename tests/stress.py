@@ -268,10 +268,10 @@ def run_round(drivers: list[Driver], books: Books, seconds: float, threads_befor
     for thread in threads:
         thread.join()
     gc.collect()
-    wait_until(lambda: not _threads._threads.unfinished(), "calls did not end", books)
+    wait_until(lambda: not _threads.current.unfinished(), "calls did not end", books)
     wait_until(lambda: threading.active_count() == threads_before, "threads did not end", books)
-    if _threads._threads._tokens:
-        books.wrong.append(f"{len(_threads._threads._tokens)} tokens without threads")
+    if _threads.current._tokens:
+        books.wrong.append(f"{len(_threads.current._tokens)} tokens without threads")
     books.close_round()
 
 

@@ -6,7 +6,8 @@ import asyncio
 import concurrent.futures
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, as_completed, wait
-from typing import Any, Callable, Iterator
+from functools import partial
+from typing import Any, Callable, Iterator, cast
 
 import pytest
 
@@ -123,40 +124,58 @@ def test_the_lock_of_a_future_that_is_only_waited_for_is_never_made() -> None:
     assert not vars(future).keys() & {"_condition", "_waiters", "_done_callbacks"}
 
 
-@pytest.mark.parametrize("moment", ["_begin_to_set", "_set_state", "_open"])
-def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(
-    moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class ScriptedFuture(_FastFuture):
+    """A future in which something else happens while it is being set."""
+
+    def __init__(self, moment: str, happen: Callable[[ScriptedFuture], object]) -> None:
+        super().__init__()
+        self._gate = cast("Any", ScriptedOpening(self._gate, partial(self._at, "as the gate is opened")))
+        self._moment = moment
+        self._happen = happen
+
+    def __delattr__(self, name: str) -> None:
+        if name == "_unset":
+            self._at("before it begins")
+        super().__delattr__(name)
+        if name == "_unset":
+            self._at("when it has begun")
+
+    def _set_state(self) -> None:
+        self._at("as the state is set")
+        super()._set_state()
+
+    def _at(self, moment: str) -> None:
+        if moment == self._moment:
+            self._happen(self)
+
+
+class ScriptedOpening:
+    """A gate that tells when it is opened."""
+
+    def __init__(self, gate: Any, open_: Callable[[], object]) -> None:
+        self._gate = gate
+        self._open = open_
+
+    def release(self) -> None:
+        self._open()
+        self._gate.release()
+
+
+@pytest.mark.parametrize(
+    "moment", ["before it begins", "when it has begun", "as the state is set", "as the gate is opened"]
+)
+def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(moment: str) -> None:
     seen: list[Any] = []
-    method = getattr(_FastFuture, moment)
-
-    def add_and_go_on(future: Any) -> None:
-        future.add_done_callback(seen.append)
-        method(future)
-
-    future: Any = _FastFuture()
+    future: Any = ScriptedFuture(moment, lambda future: future.add_done_callback(seen.append))
     future.add_done_callback(seen.append)
-    monkeypatch.setattr(_FastFuture, moment, add_and_go_on)
     future.set_result(1)
     assert seen == [future] * 2
 
 
-@pytest.mark.parametrize("moment", ["_begin_to_set", "_open"])
-def test_the_first_callback_that_is_added_while_the_future_is_being_set_is_called_once(
-    moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("moment", ["before it begins", "when it has begun", "as the gate is opened"])
+def test_the_first_callback_that_is_added_while_the_future_is_being_set_is_called_once(moment: str) -> None:
     seen: list[Any] = []
-    method = getattr(_FastFuture, moment)
-
-    def add_and_go_on(future: Any) -> None:
-        if moment == "_open":
-            future.add_done_callback(seen.append)
-        method(future)
-        if moment != "_open":
-            future.add_done_callback(seen.append)
-
-    monkeypatch.setattr(_FastFuture, moment, add_and_go_on)
-    future: Any = _FastFuture()
+    future: Any = ScriptedFuture(moment, lambda future: future.add_done_callback(seen.append))
     future.set_result(1)
     assert seen == [future]
 

@@ -378,7 +378,7 @@ AT_EXIT = {
     "a chain that lives to the end": "calls = parallel(fail)()",
     "a chain in a cycle": "cycle = [parallel(fail)()]; cycle.append(cycle); del cycle",
     "a chain whose call fails after the main thread ended": (
-        "def fail_late():\n    while not _threads._threads._main_thread_ended: time.sleep(0.001)\n    fail()\n"
+        "def fail_late():\n    while not _threads.current._main_thread_ended: time.sleep(0.001)\n    fail()\n"
         "calls = parallel(fail_late)()"
     ),
     "a chain that a thread of the user's holds": (

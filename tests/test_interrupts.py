@@ -163,7 +163,7 @@ def test_a_second_ctrl_c_while_leaving_exits_every_manager_once_all_the_same() -
 def test_ctrl_c_at_the_exit_gives_up_waiting_for_calls() -> None:
     code = """
         def outlive_main_thread():
-            while not _threads._threads._main_thread_ended:
+            while not _threads.current._main_thread_ended:
                 time.sleep(0.01)
             say("waited for")
             time.sleep(60)

@@ -226,7 +226,7 @@ def test_finalizers_that_run_as_the_interpreter_ends_do_not_hang() -> None:
         def __del__(self, ParallelExecutor=ParallelExecutor, say=say):
             # When it runs late, the library's modules have been emptied already.
             try: say(ParallelExecutor.execute_one(int).result())
-            except (RuntimeError, TypeError): say("refused")
+            except (RuntimeError, AttributeError): say("refused")
     kept, module = Uses(), sys.modules["threading"]
     module.kept = Uses()
     """
@@ -454,7 +454,7 @@ def test_without_memory_for_threads_nothing_is_half_started_and_later_all_works(
     # Some threads are free, so that some of what is asked for could be started, but not all.
     go.set()
     for future in held: assert future.result()
-    while _threads._threads.unfinished(): time.sleep(0.001)
+    while _threads.current.unfinished(): time.sleep(0.001)
     for start in [
         lambda: ParallelExecutor.execute(*[lambda: ran.append(2)] * 50),
         lambda: parallel_map(ran.append, [2] * 50),
@@ -463,7 +463,7 @@ def test_without_memory_for_threads_nothing_is_half_started_and_later_all_works(
         try: start()
         except (RuntimeError, MemoryError): say("refused")
     executor.shutdown()
-    while _threads._threads.unfinished(): time.sleep(0.001)
+    while _threads.current.unfinished(): time.sleep(0.001)
     assert ran == [1] and entered == left == [], (ran, entered, left)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     threading.stack_size(0)
@@ -567,7 +567,7 @@ def test_the_exit_waits_for_what_a_signal_handler_that_raised_had_already_starte
         def __enter__(self):
             begun.set()
             return super().__enter__()
-    threads = _threads._threads
+    threads = _threads.current
     threads._works = InterruptedQueue(threads._works)
     try:
         with parallel(Slow("slow", enter=0.3)): pass

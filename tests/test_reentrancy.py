@@ -280,7 +280,7 @@ ignore_errors_in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestU
 @pytest.fixture
 def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads of the test's own: whatever becomes of them, other tests have others."""
-    monkeypatch.setattr(_threads, "_threads", _threads._Threads())
+    monkeypatch.setattr(_threads, "current", _threads._Threads())
 
 
 @needs_signals
@@ -470,7 +470,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
     # Nearly all the time that a start takes is spent in Thread.start(), waiting for the thread to begin.
     start, run = threading.Thread.start, threading.Thread.run
     begin, waiting = threading.Event(), threading.Event()
-    works = _threads._threads._works
+    works = _threads.current._works
 
     class QueueThatTells:
         put = works.put
@@ -490,7 +490,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
         assert not begun or waiting.wait(LIMIT)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_threads._threads, "_works", QueueThatTells())
+    monkeypatch.setattr(_threads.current, "_works", QueueThatTells())
     monkeypatch.setattr(threading.Thread, "run", run_later)
     ran: list[int] = []
     before = set(threading.enumerate())
@@ -504,12 +504,12 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
             ParallelExecutor.execute_one(ran.append, 1)
     begin.set()
     # The thread is free, or it has ended; the accounting says which.
-    wait_until(lambda: new_threads() == len(_threads._threads._tokens))
+    wait_until(lambda: new_threads() == len(_threads.current._tokens))
     assert ParallelExecutor.execute_one(ran.append, 2).result(LIMIT) is None
     wait_for_idle_threads()
     # A call that has begun goes on, as it does when a signal comes while its result is waited for.
     assert ran == ([1, 2] if begun else [2])
-    wait_until(lambda: new_threads() == len(_threads._threads._tokens))
+    wait_until(lambda: new_threads() == len(_threads.current._tokens))
 
 
 def test_an_interrupt_right_before_a_thread_is_started_leaves_nothing_unfinished(own_threads: None) -> None:
@@ -518,7 +518,7 @@ def test_an_interrupt_right_before_a_thread_is_started_leaves_nothing_unfinished
             super().add(thread)
             raise KeyboardInterrupt
 
-    threads = _threads._threads
+    threads = _threads.current
     members, threads._members = threads._members, Members()
     with pytest.raises(KeyboardInterrupt):
         ParallelExecutor.execute_one(int)
@@ -905,7 +905,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> _threads._Threads:
     """Threads of the test's own, with a queue that can lie."""
     own = _threads._Threads()
     own._works = QueueThatTimesOut(own._works)  # type: ignore[assignment]  # What a test can script.
-    monkeypatch.setattr(_threads, "_threads", own)
+    monkeypatch.setattr(_threads, "current", own)
     return own
 
 

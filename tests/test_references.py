@@ -540,7 +540,6 @@ def test_what_could_not_be_started_is_freed(
         raise RuntimeError("can't start new thread")
 
     calls = parallel(int)()
-    monkeypatch.setattr(_threads, "start", start)
     monkeypatch.setattr(_threads._Threads, "start", start)
     monkeypatch.setattr(_threads._Threads, "start_all", start)
     with pytest.raises(RuntimeError):

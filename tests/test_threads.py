@@ -39,7 +39,7 @@ class OwnThreads(_threads._Threads):
 def threads(monkeypatch: pytest.MonkeyPatch) -> OwnThreads:
     """Threads of the test's own, so that none is idle yet."""
     own = OwnThreads()
-    monkeypatch.setattr(_threads, "_threads", own)
+    monkeypatch.setattr(_threads, "current", own)
     return own
 
 
@@ -51,9 +51,9 @@ def run(func: Callable[[], object]) -> None:
         func()
         done.set()
 
-    _threads.start(Task(call))
+    _threads.current.start(Task(call))
     assert done.wait(LIMIT)
-    wait_until(lambda: not _threads._threads.unfinished())
+    wait_until(lambda: not _threads.current.unfinished())
 
 
 def test_an_idle_thread_takes_the_next_work(threads: OwnThreads) -> None:
@@ -70,7 +70,7 @@ def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pyte
     before = threading.active_count()
     barrier = threading.Barrier(20)
     for _ in range(20):
-        _threads.start(Task(lambda: barrier.wait(LIMIT)))
+        _threads.current.start(Task(lambda: barrier.wait(LIMIT)))
     wait_until(lambda: not threads.count())
     assert len(threads._tokens) == 0
     wait_until(lambda: threading.active_count() <= before)
@@ -83,14 +83,14 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     class QueueThatNotes:
         put = works.put
 
-        def get(self, timeout: float) -> Any:
+        def get(self, signal: Any, timeout: float) -> Any:
             timeouts.append(timeout)
-            return works.get(timeout)
+            return works.get(signal, timeout)
 
     threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
     gates = [threading.Event() for _ in range(20)]
     for gate in gates:
-        _threads.start(Task(partial(gate.wait, LIMIT)))
+        _threads.current.start(Task(partial(gate.wait, LIMIT)))
     for number, gate in enumerate(gates, start=1):
         gate.set()
         wait_until(lambda: len(timeouts) == number)  # noqa: B023  # It is called here.
@@ -99,24 +99,17 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     assert timeouts[0] == pytest.approx(_threads.IDLE_SECONDS, rel=0.01)
 
 
-def test_threads_end_under_a_light_load_that_wakes_them_in_turn(
-    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", 10 * LIMIT)  # No thread times out in this test.
-    clock = [0.0]
-    monkeypatch.setattr(_threads, "monotonic", lambda: clock[0])
+def test_one_thread_does_what_little_there_is_so_that_the_time_of_the_others_passes(threads: OwnThreads) -> None:
     barrier = threading.Barrier(20)
     for _ in range(20):
-        _threads.start(Task(lambda: barrier.wait(LIMIT)))
-    wait_until(lambda: len(threads._tokens) == 20)
-    # From now on all but one have been more than enough for long.
-    clock[0] += 2 * _threads.IDLE_SECONDS
-    for ended in range(1, 41):
-        run(lambda: None)
-        wait_until(lambda: threads.count() == len(threads._tokens))
-        # The thread may not have looked yet whether it is to end: hence not "==".
-        assert 20 - threads.count() <= ended
-    wait_until(lambda: threads.count() == 1)
+        _threads.current.start(Task(lambda: barrier.wait(LIMIT)))
+    waiting = threads._works._waiting
+    wait_until(lambda: len(waiting) == 20)
+    idents = set()
+    for _ in range(40):
+        run(lambda: idents.add(threading.get_ident()))
+        wait_until(lambda: len(waiting) == 20)
+    assert len(idents) == 1
 
 
 def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,15 +125,15 @@ def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading.Thread, "start", start_three)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        _threads.start_all([Task(partial(started.append, number)) for number in range(10)])
+        _threads.current.start_all([Task(partial(started.append, number)) for number in range(10)])
     assert started == []
     # The accounting holds: three threads are free, and no more can be had.
     assert len(threads._tokens) == threads.count() == 3
     barrier = threading.Barrier(3)
-    _threads.start_all([Task(lambda: barrier.wait(LIMIT)) for _ in range(3)])
+    _threads.current.start_all([Task(lambda: barrier.wait(LIMIT)) for _ in range(3)])
     wait_until(lambda: len(threads._tokens) == 3)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        _threads.start_all([Task(lambda: None) for _ in range(4)])
+        _threads.current.start_all([Task(lambda: None) for _ in range(4)])
     wait_until(lambda: len(threads._tokens) == 3)
 
 
@@ -170,7 +163,7 @@ def test_what_a_work_raises_takes_no_thread_down(threads: OwnThreads, uncaught: 
         raise error
 
     for error in errors:
-        _threads.start(Task(partial(fail, error)))
+        _threads.current.start(Task(partial(fail, error)))
         wait_until(lambda: len(threads._tokens) == 1)
     assert [report.exc_value for report in uncaught] == errors
     assert {report.thread_name for report in uncaught} == {"task"}
@@ -189,12 +182,12 @@ def test_the_exit_waits_for_what_is_being_started_as_the_main_thread_ends(thread
         return any(thread.name == "parallel (exit)" for thread in threading.enumerate())
 
     if idle:
-        _threads.start(Task(lambda: None))
+        _threads.current.start(Task(lambda: None))
         wait_until(lambda: threads._tokens)
     threads._tokens = Tokens(threads._tokens)
     gate = threading.Event()
     try:
-        _threads.start(Task(partial(gate.wait, LIMIT)))
+        _threads.current.start(Task(partial(gate.wait, LIMIT)))
         wait_until(waits)
     finally:
         gate.set()

@@ -71,7 +71,7 @@ class Manager:
 def call(func: Callable[..., object], *args: object) -> None:
     """Makes a call on a thread that has run one before, and waits until it is idle again."""
     wait_for_idle_threads()
-    assert _threads._threads._tokens or ParallelExecutor.execute_one(int).result(LIMIT) == 0
+    assert _threads.current._tokens or ParallelExecutor.execute_one(int).result(LIMIT) == 0
     wait_for_idle_threads()
     ParallelExecutor.execute_one(func, *args).exception(LIMIT)
     wait_for_idle_threads()
@@ -319,7 +319,7 @@ def test_the_systems_tools_see_the_names() -> None:
         return seen
 
     wait_for_idle_threads()
-    again = 2 * (len(_threads._threads._tokens) + 1)  # However idle threads take turns.
+    again = 2 * (len(_threads.current._tokens) + 1)  # However idle threads take turns.
     for func in [*[seen_by_top] * again, another, *[renames] * again, another]:
         wait_for_idle_threads()
         assert ParallelExecutor.execute_one(func).result(LIMIT) == func.__name__

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 import pytest
 
 from conftest import LIMIT, wait_until
 from parallel import ParallelExecutor, parallel_map
 from parallel._queue_signal import QueueSignal
-from parallel._work_queue import WorkQueue, _acquired_lock
+from parallel._work_queue import WorkQueue, _acquired_lock, new_signal
 
 
 class InterruptError(BaseException):
@@ -20,31 +20,39 @@ def nothing() -> None:
     pass
 
 
-class ScriptedSignal:
-    """A signal that tells who waits, and in which something else can happen, as when a signal comes there."""
+class Script:
+    """Tells who waits at signals and who is woken, and lets something else happen there, as when a signal comes."""
 
-    def __init__(self, signal: Any) -> None:
-        self._signal = signal
-        self.waiting: list[None] = []
-        self.sent: list[None] = []
+    def __init__(self, make_signal: Callable[[], Any]) -> None:
+        self.make_signal = make_signal
+        self.waiting: list[ScriptedSignal] = []
+        self.sent: list[ScriptedSignal] = []
         self.before_wait: Callable[[], object] = nothing
         self.after_wait: Callable[[], object] = nothing
         self.before_send: Callable[[], object] = nothing
         self.after_send: Callable[[], object] = nothing
 
+
+class ScriptedSignal:
+    """A signal that follows a script."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._signal = script.make_signal()
+
     def acquire(self, blocking: bool, timeout: float) -> bool:
-        self.before_wait()
-        self.waiting.append(None)
+        self._script.before_wait()
+        self._script.waiting.append(self)
         woken: bool = self._signal.acquire(blocking, timeout)
-        self.waiting.pop()
-        self.after_wait()
+        self._script.waiting.remove(self)
+        self._script.after_wait()
         return woken
 
     def release(self) -> None:
-        self.before_send()
-        self.sent.append(None)
+        self._script.before_send()
+        self._script.sent.append(self)
         self._signal.release()
-        self.after_send()
+        self._script.after_send()
 
 
 def once(handler: Callable[[], object]) -> Callable[[], None]:
@@ -59,22 +67,28 @@ def once(handler: Callable[[], object]) -> Callable[[], None]:
 
 
 @pytest.fixture(params=[_acquired_lock, QueueSignal])
-def signal(request: pytest.FixtureRequest) -> ScriptedSignal:
-    return ScriptedSignal(request.param())
+def script(request: pytest.FixtureRequest) -> Script:
+    return Script(request.param)
 
 
 @pytest.fixture
-def queue(signal: ScriptedSignal) -> WorkQueue[int]:
-    queue: WorkQueue[int] = WorkQueue()
-    queue._signal = signal  # type: ignore[assignment]  # What a test can script.
-    return queue
+def queue() -> WorkQueue[int]:
+    return WorkQueue()
 
 
-def waiting_gets(queue: WorkQueue[int], number: int) -> list[Any]:
-    """Starts calls that wait for an item each."""
-    signal: Any = queue._signal
-    futures = [ParallelExecutor.execute_one(queue.get, LIMIT) for _ in range(number)]
-    wait_until(lambda: len(signal.waiting) == number)
+@pytest.fixture
+def signal(script: Script) -> Any:
+    """What the test itself would wait at."""
+    return ScriptedSignal(script)
+
+
+def waiting_gets(queue: WorkQueue[int], script: Script, number: int) -> list[Any]:
+    """Starts calls that wait for an item each, one after the other."""
+    futures = []
+    before = len(script.waiting)
+    for count in range(before + 1, before + number + 1):
+        futures.append(ParallelExecutor.execute_one(queue.get, cast("Any", ScriptedSignal(script)), LIMIT))
+        wait_until(lambda: len(script.waiting) == count)  # noqa: B023  # It is called here.
     return futures
 
 
@@ -82,28 +96,28 @@ def results_of(futures: list[Any]) -> list[Any]:
     return sorted(future.result(LIMIT / 2) for future in futures)
 
 
-def test_items_come_in_the_order_in_which_they_were_put(queue: WorkQueue[int]) -> None:
+def test_items_come_in_the_order_in_which_they_were_put(queue: WorkQueue[int], signal: Any) -> None:
     for number in range(5):
         queue.put(number)
-    assert [queue.get() for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert [queue.get(signal) for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01])
-def test_an_empty_queue_says_so_in_time(queue: WorkQueue[int], timeout: float) -> None:
+def test_an_empty_queue_says_so_in_time(queue: WorkQueue[int], signal: Any, timeout: float) -> None:
     with pytest.raises(TimeoutError):
-        queue.get(timeout)
+        queue.get(signal, timeout)
     queue.put(1)
-    assert queue.get(timeout) == 1
+    assert queue.get(signal, timeout) == 1
 
 
-def test_without_a_timeout_it_is_waited_for_ever(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
-    future = ParallelExecutor.execute_one(queue.get)
-    wait_until(lambda: signal.waiting)
+def test_without_a_timeout_it_is_waited_for_ever(queue: WorkQueue[int], script: Script, signal: Any) -> None:
+    future = ParallelExecutor.execute_one(queue.get, signal)
+    wait_until(lambda: script.waiting)
     queue.put(1)
     assert future.result(LIMIT) == 1
 
 
-def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
+def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], script: Script) -> None:
     woken: list[None] = []
     may_look = threading.Semaphore(0)
 
@@ -111,20 +125,20 @@ def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], signal: Scr
         woken.append(None)
         assert may_look.acquire(True, LIMIT)
 
-    futures = waiting_gets(queue, 3)
-    signal.after_wait = hold
+    futures = waiting_gets(queue, script, 3)
+    script.after_wait = hold
     for number in range(3):
         queue.put(number)
     for number in range(1, 4):
         wait_until(lambda: len(woken) == number)  # noqa: B023  # It is called here.
-        assert len(signal.sent) == number
+        assert len(script.sent) == number
         may_look.release()
     assert results_of(futures) == [0, 1, 2]
-    assert len(signal.sent) == 3
+    assert len(script.sent) == 3
 
 
 def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
-    queue: WorkQueue[int], signal: ScriptedSignal
+    queue: WorkQueue[int], script: Script, signal: Any
 ) -> None:
     woken, may_look = threading.Event(), threading.Event()
 
@@ -132,22 +146,68 @@ def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
         woken.set()
         assert may_look.wait(LIMIT)
 
-    (future,) = waiting_gets(queue, 1)
-    signal.after_wait = hold
+    (future,) = waiting_gets(queue, script, 1)
+    script.after_wait = hold
     queue.put(1)
     assert woken.wait(LIMIT)
-    assert queue.get() == 1
+    assert queue.get(signal) == 1
     may_look.set()
-    wait_until(lambda: signal.waiting)
+    wait_until(lambda: script.waiting)
     queue.put(2)
     assert future.result(LIMIT / 2) == 2
+
+
+def test_the_last_to_come_is_woken_first(queue: WorkQueue[int], script: Script) -> None:
+    futures = waiting_gets(queue, script, 4)
+    signals = list(script.waiting)
+    for number in (3, 2, 1, 0):
+        queue.put(number)
+        assert futures[number].result(LIMIT / 2) == number
+    assert script.sent == signals[::-1]
+
+
+def test_who_has_come_back_is_woken_again(queue: WorkQueue[int], script: Script) -> None:
+    (earlier,) = waiting_gets(queue, script, 1)
+    for number in range(3):
+        (later,) = waiting_gets(queue, script, 1)
+        queue.put(number)
+        assert later.result(LIMIT / 2) == number
+    assert not earlier.done()
+    queue.put(3)
+    assert earlier.result(LIMIT / 2) == 3
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_who_gives_up_is_not_woken_any_more(queue: WorkQueue[int], script: Script, signal: Any, number: int) -> None:
+    # As the first to come, in the middle, and as the last.
+    futures = waiting_gets(queue, script, number)
+    gives_up, noted = threading.Event(), threading.Event()
+
+    class SignalThatTimesOut:
+        def acquire(self, _: bool, __: float) -> bool:
+            noted.set()
+            assert gives_up.wait(LIMIT)
+            return False
+
+    late = ParallelExecutor.execute_one(queue.get, cast("Any", SignalThatTimesOut()), LIMIT)
+    assert noted.wait(LIMIT)
+    futures += waiting_gets(queue, script, 2 - number)
+    gives_up.set()
+    with pytest.raises(TimeoutError):
+        late.result(LIMIT / 2)
+    for item in (1, 2):
+        queue.put(item)
+    assert results_of(futures) == [1, 2]
+    with pytest.raises(TimeoutError):
+        queue.get(signal, 0)
 
 
 def test_items_and_takers_of_many_threads_meet() -> None:
     queue: WorkQueue[int] = WorkQueue()
 
     def take(_: int) -> list[int]:
-        return [queue.get(LIMIT) for _ in range(200)]
+        signal = new_signal()
+        return [queue.get(signal, LIMIT) for _ in range(200)]
 
     def put(first: int) -> None:
         for number in range(first, first + 200):
@@ -163,27 +223,29 @@ def test_items_and_takers_of_many_threads_meet() -> None:
 
 @pytest.mark.parametrize("moment", ["before_send", "after_send"])
 def test_who_puts_an_item_in_the_middle_of_a_put_can_wait_until_it_is_taken(
-    queue: WorkQueue[int], signal: ScriptedSignal, moment: str
+    queue: WorkQueue[int], script: Script, moment: str
 ) -> None:
-    futures = waiting_gets(queue, 2)
+    futures = waiting_gets(queue, script, 2)
 
     def put() -> None:
         queue.put(2)
         assert results_of(futures) == [1, 2]
 
-    setattr(signal, moment, once(put))
+    setattr(script, moment, once(put))
     queue.put(1)
     assert results_of(futures) == [1, 2]
 
 
-def test_an_item_that_is_put_as_a_get_is_about_to_wait_is_taken(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
-    signal.before_wait = once(lambda: queue.put(1))
-    assert ParallelExecutor.execute_one(queue.get, LIMIT).result(LIMIT / 2) == 1
+def test_an_item_that_is_put_as_a_get_is_about_to_wait_is_taken(
+    queue: WorkQueue[int], script: Script, signal: Any
+) -> None:
+    script.before_wait = once(lambda: queue.put(1))
+    assert ParallelExecutor.execute_one(queue.get, signal, LIMIT).result(LIMIT / 2) == 1
 
 
-def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], signal: ScriptedSignal) -> None:
-    signal.after_wait = once(lambda: queue.put(1))
-    assert queue.get(0) == 1
+def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], script: Script, signal: Any) -> None:
+    script.after_wait = once(lambda: queue.put(1))
+    assert queue.get(signal, 0) == 1
 
 
 class InterruptedDeque(deque):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
@@ -194,9 +256,9 @@ class InterruptedDeque(deque):  # type: ignore[type-arg]  # Below 3.9 it cannot 
         raise InterruptError
 
 
-def test_a_put_that_is_interrupted_once_the_item_is_in_wakes_somebody(queue: WorkQueue[int]) -> None:
+def test_a_put_that_is_interrupted_once_the_item_is_in_wakes_somebody(queue: WorkQueue[int], script: Script) -> None:
     queue._items = InterruptedDeque()
-    futures = waiting_gets(queue, 2)
+    futures = waiting_gets(queue, script, 2)
     for number in (1, 2):
         with pytest.raises(InterruptError):
             queue.put(number)
@@ -205,13 +267,13 @@ def test_a_put_that_is_interrupted_once_the_item_is_in_wakes_somebody(queue: Wor
 
 @pytest.mark.parametrize("moment", ["before_send", "after_send"])
 def test_a_put_that_is_interrupted_as_it_wakes_somebody_does_so(
-    queue: WorkQueue[int], signal: ScriptedSignal, moment: str
+    queue: WorkQueue[int], script: Script, moment: str
 ) -> None:
     def interrupt() -> None:
         raise InterruptError
 
-    futures = waiting_gets(queue, 2)
-    setattr(signal, moment, once(interrupt))
+    futures = waiting_gets(queue, script, 2)
+    setattr(script, moment, once(interrupt))
     with pytest.raises(InterruptError):
         queue.put(1)
     queue.put(2)

@@ -6,7 +6,7 @@ so at a lock, ``_gate``, and the rest is made when it is asked for. Measured on 
 set and read takes a quarter of the time, and 0.3 KiB in place of 1.6; a call, on one core, three quarters of the time.
 
 The invariant
-    Whoever acquires ``_unset``, which can be done once, sets the future: first the outcome, then ``_is_set``. What the
+    Whoever deletes ``_unset``, which can be done once, sets the future: first the outcome, then ``_is_set``. What the
     standard's own parts go by, ``_state``, comes next, if anybody has asked for their lock, as ``_asked`` tells, and
     right after it ``_is_done``, which never changes again, so it is read without a lock. Last, the gate is opened, for
     good: who got through opens it for the next.
@@ -27,7 +27,7 @@ from __future__ import annotations
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Lock, RLock
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 _ATTRIBUTES = {"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"}
 
@@ -83,7 +83,7 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
     _done_callbacks: Any = _MadeWhenAskedFor(list)
 
     def __init__(self) -> None:  # What the base class sets, so it is not called.
-        self._unset = Lock()
+        self._unset = None
         self._gate = gate = Lock()
         gate.acquire()
 
@@ -103,12 +103,18 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         return self._exception
 
     def set_result(self, result: Any) -> None:
-        self._begin_to_set()
+        try:
+            del self._unset
+        except AttributeError:
+            self._refuse_to_set()
         self._result = result
         self._finish()
 
     def set_exception(self, exception: BaseException | None) -> None:
-        self._begin_to_set()
+        try:
+            del self._unset
+        except AttributeError:
+            self._refuse_to_set()
         self._exception = exception
         self._finish()
 
@@ -121,9 +127,13 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
             raise FutureTimeoutError
 
     def _wait_at_gate(self, timeout: float | None) -> None:
+        gate = self._gate
         try:
-            if self._gate.acquire(True, -1 if timeout is None else max(timeout, 0)):
-                self._open()
+            if gate.acquire() if timeout is None else gate.acquire(True, max(timeout, 0)):
+                try:
+                    gate.release()
+                except RuntimeError:
+                    pass  # It is open.
         except BaseException:
             # A signal handler raised, perhaps when the gate had just been got through.
             if self._is_done:
@@ -144,9 +154,8 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         except RuntimeError:
             pass  # It is open.
 
-    def _begin_to_set(self) -> None:
-        if not self._unset.acquire(False):
-            raise InvalidStateError(f"{self._state}: {self!r}")
+    def _refuse_to_set(self) -> NoReturn:
+        raise InvalidStateError(f"{self._state}: {self!r}") from None
 
     def _finish(self) -> None:
         self._is_set = True
@@ -154,7 +163,10 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         if asked:
             self._set_state()
         self._is_done = True
-        self._open()
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass  # It is open.
         if asked:
             self._invoke_callbacks()  # type: ignore[attr-defined]  # It is in no stub.
 

@@ -38,6 +38,16 @@ def check_function(func: object, where: str) -> None:
         )
 
 
+def checked_name(func: Any, where: str) -> str:
+    """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
+    if type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE:
+        # What the two functions do, without calling them: every call of a user's comes here.
+        name: str = func.__qualname__
+        return name.rpartition("<locals>.")[2] if "<" in name else name
+    check_function(func, where)
+    return name_of(func)
+
+
 def is_plain_function(func: Any) -> bool:
     """Whether ``func`` needs no more checks: the quick answer for what is passed most."""
     return type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE
@@ -185,10 +195,13 @@ def name_of(target: Any) -> str:
         # What @contextmanager made is named after the function it was made of, of which only this is left once it has
         # been entered.
         target = getattr(target, "gen", target)
-    qualified_name = _attribute_of(target, "__qualname__")
-    if not isinstance(qualified_name, str) or not qualified_name:
+    try:
+        qualified_name = getattr(target, "__qualname__", None)
+    except Exception:  # As _attribute_of: every manager of a block comes here.
+        qualified_name = None
+    if qualified_name is None or not isinstance(qualified_name, str) or not qualified_name:
         qualified_name = type(target).__qualname__
-    return qualified_name.rpartition("<locals>.")[2]
+    return qualified_name.rpartition("<locals>.")[2] if "<" in qualified_name else qualified_name
 
 
 def _attribute_of(target: object, name: str) -> Any:

@@ -46,15 +46,17 @@ class _Delivery:
     """One outcome, which the thread delivers and somebody waits for, until they give up."""
 
     delivered: bool = False
-    _on_delivered: Callable[[], object] | None = None
 
-    def __init__(self) -> None:
-        # Acquired by whoever comes first: the one who delivers or the one who gives up.
-        self._decided = Lock()
+    def __init__(self, on_delivered: Callable[[], object] | None = None) -> None:
+        self._on_delivered = on_delivered
+        # Deleted, which can be done once, by whoever comes first: the one who delivers or the one who gives up.
+        self._undecided = None
 
     def deliver(self) -> bool:
         """Delivers the outcome; returns whether it is still waited for, so that it will be taken."""
-        if not self._decided.acquire(False):
+        try:
+            del self._undecided
+        except AttributeError:
             return False
         self.delivered = True
         return True
@@ -73,7 +75,13 @@ class _Delivery:
 
     def give_up(self) -> bool:
         """Stops waiting; returns whether that was in time: if not, the outcome has been delivered."""
-        return self._decided.acquire(False)
+        if self.delivered:
+            return False  # As below, without raising an error.
+        try:
+            del self._undecided
+        except AttributeError:
+            return False
+        return True
 
 
 class Unwinding:
@@ -142,17 +150,24 @@ class ContextThread(Generic[T]):
     # Whether there is nothing to be exited any more: it has been, or the enter failed, or there was no thread.
     _over = False
 
-    def __init__(self, manager: Any, caller: Context, handled: BaseException | None) -> None:
+    def __init__(
+        self,
+        manager: Any,
+        caller: Context,
+        handled: BaseException | None,
+        on_entered: Callable[[], object] | None = None,
+    ) -> None:
         """Prepares to enter ``manager``.
 
         Args:
             manager: The context manager.
             caller: A copy of the caller's context.
             handled: The exception that the caller is handling, if any.
+            on_entered: What is called once it has been entered, or has failed to be.
         """
         self.name: str = name_of(manager)
         self.variables = ContextVariables(caller)
-        self.entering = _Delivery()
+        self.entering = _Delivery(on_entered)
         self.exiting = _Delivery()
         self._manager = manager
         self._handled = handled
@@ -168,7 +183,7 @@ class ContextThread(Generic[T]):
         """The thread's part."""
         if not self._run_enter() or self._process is not _threads.process:  # The enter may have forked.
             return
-        _threads.park(self, self._order_given, self._orders)
+        _threads.current.park(self, self._order_given, self._orders)
         if not self._orders:
             # Woken without an order: who gives one later waits for nothing.
             self._exit_is_left_to_caller = True
@@ -190,7 +205,7 @@ class ContextThread(Generic[T]):
         if after is None:
             return False
         after.restore_traceback()
-        if self.variables.has_exit_changes():
+        if not self._next or self.variables.has_exit_changes():
             return False
         try:
             following = self._next.pop()
@@ -202,7 +217,10 @@ class ContextThread(Generic[T]):
     def _run_enter(self) -> bool:
         try:
             # The context is entered twice, and not from here to the exit: a forked child must be able to enter it.
-            self._value = self.variables.context.run(call_handling, self._handled, self._enter)
+            if self._handled is None:
+                self._value = self.variables.context.run(self._enter)
+            else:
+                self._value = self.variables.context.run(call_handling, self._handled, self._enter)
         except BaseException as error:
             self._note_raised(error)
             self.forget()
@@ -218,8 +236,7 @@ class ContextThread(Generic[T]):
         return True
 
     def _enter(self) -> T:
-        enter = _special_method(self._manager, "__enter__")
-        self._exit = _special_method(self._manager, "__exit__")
+        enter, self._exit = _special_methods(self._manager)
         value: T = enter()
         return value
 
@@ -301,7 +318,10 @@ class ContextThread(Generic[T]):
         self.variables.receive(caller)
         try:
             if unwinding.error is None:
-                call_handling(unwinding.handled, self._exit_without_error)
+                if unwinding.handled is None:
+                    self._exit(None, None, None)
+                else:
+                    call_handling(unwinding.handled, self._exit_without_error)
             else:
                 call_handling(unwinding.error, self._exit_with_error)
         finally:
@@ -346,7 +366,7 @@ def start_all(threads: Sequence[ContextThread[Any]]) -> None:
         MemoryError: There is no memory for so many threads.
     """
     try:
-        _threads.start_all(threads)
+        _threads.current.start_all(threads)
     except (RuntimeError, MemoryError):
         # After anything else, raised by a signal handler, threads may be running.
         for thread in threads:
@@ -366,6 +386,16 @@ def _forgotten(*_: object) -> None:
     """Stands for the exit of a manager that has been exited."""
 
 
+def _special_methods(manager: object) -> tuple[Any, Any]:
+    """Looks up ``__enter__`` and ``__exit__`` as ``with`` does."""
+    namespace = type(manager).__dict__
+    enter, exit_ = namespace.get("__enter__"), namespace.get("__exit__")
+    if type(enter) is FunctionType and type(exit_) is FunctionType:
+        # What the rest comes to, for what nearly all are.
+        return MethodType(enter, manager), MethodType(exit_, manager)
+    return _special_method(manager, "__enter__"), _special_method(manager, "__exit__")
+
+
 def _special_method(manager: object, name: str) -> Any:
     """Looks a method up as ``with`` does: on the type, and bound the way that the descriptor wants it."""
     cls = type(manager)
@@ -373,8 +403,6 @@ def _special_method(manager: object, name: str) -> Any:
         namespace = base.__dict__
         if name in namespace:
             method: object = namespace[name]
-            if type(method) is FunctionType:
-                return MethodType(method, manager)  # What the rest comes to, for what nearly all are.
             bind = getattr(type(method), "__get__", None)
             return method if bind is None else bind(method, manager, cls)
     raise TypeError(f"{cls.__qualname__!r} object does not support the context manager protocol (no {name})")

@@ -1,7 +1,7 @@
 """Threads: started, reused, ended; at the exit of the interpreter and across a fork. The only file that starts one.
 
-``start`` runs a piece of work on a thread of its own, at once. What is run and what becomes of its outcome is left to
-``parallel_executor`` and ``_context_thread``.
+``current.start`` runs a piece of work on a thread of its own, at once. What is run and what becomes of its outcome is
+left to ``parallel_executor`` and ``_context_thread``.
 
 The invariant
     Works that no thread has taken yet wait in one queue, from which every thread takes. Let A be the threads that run
@@ -23,10 +23,9 @@ The invariant
     it: nothing ever waits for another work to end. A thread that is done early may take the next work without a switch.
 
 Idle threads
-    Tokens are taken from the right and carry the time they were put, so the leftmost tells for how long that many
-    threads have been more than enough. A thread ends when no work came for ``IDLE_SECONDS``, or, under a light load
-    that keeps waking all of them in turn, when it has ended a work and the leftmost token is that old. Of many that
-    became idle together, each waits ``SECONDS_APART`` longer than the one before, so that they do not end together.
+    A thread ends when no work came for ``IDLE_SECONDS``. All that a light load does not need do so, since the queue
+    wakes whoever came last. Of many that became idle together, each waits ``SECONDS_APART`` longer than the one before,
+    so that they do not end together.
 
 The exit of the interpreter
     Threads are daemons, so that idle ones, and managers that nobody leaves, hold nothing up. When the main thread has
@@ -47,11 +46,10 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from time import monotonic
 from typing import Protocol, Sequence, Sized
 
 from parallel._compat import base_context_option, getprofile, gettrace, register_at_main_thread_end
-from parallel._work_queue import WorkQueue
+from parallel._work_queue import WorkQueue, new_signal
 
 IDLE_SECONDS = 10.0
 """For how many seconds a thread waits for work before it ends."""
@@ -82,36 +80,6 @@ class Work(Protocol):
         """Does the work."""
 
 
-def start(work: Work) -> None:
-    """Runs ``work`` on a thread of its own, at once.
-
-    Raises:
-        RuntimeError: No thread could be started, or the interpreter is shutting down. Nothing has been started.
-        MemoryError: As above.
-    """
-    _threads.start(work)
-
-
-def start_all(works: Sequence[Work]) -> None:
-    """Runs each of ``works`` on a thread of its own, at once; all or none of them.
-
-    Raises:
-        RuntimeError: Not enough threads could be started, or the interpreter is shutting down. Nothing has been
-            started.
-        MemoryError: As above.
-    """
-    _threads.start_all(works)
-
-
-def park(work: Work, lock: threading.Lock, orders: Sized) -> None:
-    """Waits until ``lock`` is released, without holding up the exit of the interpreter.
-
-    For the thread that runs ``work``. Once there are ``orders``, the exit waits for the work all the same. Where
-    threads cannot be daemons, the end of the main thread releases ``lock`` too.
-    """
-    _threads.park(work, lock, orders)
-
-
 def report(error: BaseException, thread: threading.Thread | None = None) -> None:
     """Reports an error that nobody can be given, as threads do with theirs: to ``threading.excepthook``.
 
@@ -133,13 +101,21 @@ class _Thread(threading.Thread):
     work: Work | None = None
     """What it runs."""
 
-    begun: threading.Lock
-    """Acquired by the thread when it begins, or by who starts it when it is not wanted any more."""
+    has_not_begun: None
+    """Deleted, which can be done once, by the thread when it begins, or by who starts it when it is not wanted."""
 
     _name: str
     # What the system calls it, from Python 3.14 on: setting `name` is a system call there, 0.6 us, a fifth of all that
     # the library does for a call. So it is made only when the name changes, and not for the idle time between calls.
     system_name: str | None = None
+
+    def begin(self) -> bool:
+        """Whether this is the first call, by whichever thread."""
+        try:
+            del self.has_not_begun
+        except AttributeError:
+            return False
+        return True
 
     def run_traced(self, work: Work) -> None:
         """Runs ``work`` as the first thing on a new thread would run: named, traced, and leaving neither behind."""
@@ -156,6 +132,9 @@ class _Thread(threading.Thread):
         except BaseException as error:
             # A done-callback's: what a call or a manager raises is kept for who waits for it.
             report(error)
+        finally:
+            # The frames of an error's traceback refer back to this one.
+            del work
         if sys.gettrace() is not None:
             sys.settrace(None)
         if sys.getprofile() is not None:
@@ -165,12 +144,16 @@ class _Thread(threading.Thread):
         self._name = IDLE_NAME
 
 
+_STARTED = threading.Event()
+_STARTED.set()
+
+
 class _Threads:
     """The threads of one process and interpreter."""
 
     def __init__(self) -> None:
         self._works: WorkQueue[Work | None] = WorkQueue()
-        self._tokens: deque[float] = deque()
+        self._tokens: deque[None] = deque()
         # The works that are not finished: noted by whoever starts them until a thread has noted them as its own.
         self._given: set[Work] = set()
         self._members: set[_Thread] = set()
@@ -182,7 +165,12 @@ class _Threads:
         self._daemon = _daemons_allowed()
 
     def start(self, work: Work) -> None:
-        """See the function: what start_all does, for one work, which has to be quick."""
+        """Runs ``work`` on a thread of its own, at once.
+
+        Raises:
+            RuntimeError: No thread could be started, or the interpreter is shutting down. Nothing has been started.
+            MemoryError: As above.
+        """
         ended = self._main_thread_ended
         if ended:
             self.start_all((work,))
@@ -210,7 +198,13 @@ class _Threads:
                 self._hold_exit()
 
     def start_all(self, works: Sequence[Work]) -> None:
-        """See the function."""
+        """Runs each of ``works`` on a thread of its own, at once; all or none of them.
+
+        Raises:
+            RuntimeError: Not enough threads could be started, or the interpreter is shutting down. Nothing has been
+                started.
+            MemoryError: As above.
+        """
         if self._main_thread_ended and threading.get_ident() == threading.main_thread().ident:
             # An atexit handler, or a finalizer even later: a thread would never get to run.
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
@@ -237,14 +231,14 @@ class _Threads:
                 taken += 1
         except BaseException:
             # Whoever was started in vain is as free as whoever waited before.
-            self._tokens.extend([monotonic()] * taken)
+            self._tokens.extend([None] * taken)
             raise
 
     def _start_thread(self, first: Work | None = None) -> None:
         """Starts a thread, to begin with ``first``, if given: then it need not be woken up for that."""
         name = IDLE_NAME if first is None else first.name
         thread = _Thread(target=self._run, name=name, daemon=self._daemon, **base_context_option())
-        thread.begun = threading.Lock()
+        thread.has_not_begun = None
         thread.work = first
         if first is not None:
             thread.system_name = name
@@ -252,19 +246,19 @@ class _Threads:
             self._members.add(thread)
             thread.start()
         except BaseException:
-            if thread.begun.acquire(False):
+            if thread.begin():
                 self._members.discard(thread)
                 self._notify_watchers()
             elif first is None:
                 # It runs all the same: a signal handler raised while start() waited for that.
-                self._tokens.append(monotonic())
+                self._tokens.append(None)
             raise
 
     def _run(self) -> None:
         """What each thread does all its life."""
         thread = threading.current_thread()
         assert isinstance(thread, _Thread)  # noqa: S101  # For the checkers.
-        if not thread.begun.acquire(False):
+        if not thread.begin():
             return
         try:
             self._run_works(thread)
@@ -273,23 +267,23 @@ class _Threads:
 
     def _run_works(self, thread: _Thread) -> None:
         # One loop: each call would pay for calls in it.
-        tokens, work = self._tokens, thread.work
+        tokens, signal, work = self._tokens, None, thread.work
         while True:
             if work is not None:
                 thread.run_traced(work)
                 thread.work = work = None
                 if self._forked:
                     return
-                now = monotonic()
-                tokens.append(now)
+                tokens.append(None)
                 if self._main_thread_ended:
                     self._notify_watchers()
-                if len(tokens) > 1 and self._is_surplus(now) and self._take_oldest_token():
-                    return
+            if signal is None:
+                # Only now: many a thread that is started is still needed by its first work when the next is.
+                signal = new_signal()
             try:
-                work = self._works.get(IDLE_SECONDS + SECONDS_APART * len(tokens))
+                work = self._works.get(signal, IDLE_SECONDS + SECONDS_APART * len(tokens))
             except TimeoutError:
-                if self._take_oldest_token():
+                if self._take_token():
                     return
                 continue  # The last token is gone: a work is on its way here.
             if work is not None:
@@ -298,25 +292,22 @@ class _Threads:
                 continue
             # All are to end, but not before what is on its way here has ended.
             self._works.put(None)
-            if self._take_oldest_token():
+            if self._take_token():
                 return
 
-    def _is_surplus(self, now: float) -> bool:
-        """Whether one thread more than the work takes has been idle for too long."""
+    def _take_token(self) -> bool:
         try:
-            return self._tokens[0] < now - IDLE_SECONDS
-        except IndexError:
-            return False  # All have been taken just now.
-
-    def _take_oldest_token(self) -> bool:
-        try:
-            self._tokens.popleft()
+            self._tokens.pop()
         except IndexError:
             return False
         return True
 
     def park(self, work: Work, lock: threading.Lock, orders: Sized) -> None:
-        """See the function."""
+        """Waits until ``lock`` is released, without holding up the exit of the interpreter.
+
+        For the thread that runs ``work``. Once there are ``orders``, the exit waits for the work all the same. Where
+        threads cannot be daemons, the end of the main thread releases ``lock`` too.
+        """
         self._parked[work] = (lock, orders)
         if self._main_thread_ended:
             self._notify_watchers()
@@ -353,12 +344,13 @@ class _Threads:
 
     def _wait_until_quiet(self) -> None:
         watcher: WorkQueue[None] = WorkQueue()
+        signal = new_signal()
         while not self._is_quiet():
             self._watchers.append(watcher)
             try:
                 # A thread first changes what _is_quiet reads and then notifies, so no change goes unseen.
                 while not self._is_quiet():
-                    watcher.get()
+                    watcher.get(signal)
             finally:
                 # Whoever starts a work and still saw this watcher relies on it: hence the outer loop.
                 self._watchers.remove(watcher)
@@ -411,18 +403,19 @@ def _daemons_allowed() -> bool:
     return True
 
 
-_threads = _Threads()
+current = _Threads()
+"""The threads of this process and interpreter; in a forked child these are others."""
 
 
 def _end_with_main_thread() -> None:
-    _threads.end_with_main_thread()
+    current.end_with_main_thread()
 
 
 def _start_anew_in_child() -> None:
-    global _threads, process  # noqa: PLW0603  # One per process; its old threads exist in the parent only.
+    global current, process  # noqa: PLW0603  # One per process; its old threads exist in the parent only.
     process = object()
-    _threads.forget_threads()
-    _threads = _Threads()
+    current.forget_threads()
+    current = _Threads()
 
 
 register_at_main_thread_end(_end_with_main_thread)

@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Thread, current_thread
 from time import monotonic
 from types import FunctionType, TracebackType
-from typing import Any, Callable, Generator, Generic, Literal, NoReturn, Sequence, TypeVar, overload
+from typing import Any, Callable, Dict, Generator, Generic, Literal, NoReturn, Sequence, Tuple, TypeVar, overload
 
 from parallel import _threads
 from parallel._checks import (
@@ -36,7 +36,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
-Submit = Callable[..., "Future[Any]"]
+Start = Callable[[Callable[..., Any], Tuple[Any, ...], Dict[str, Any], str], "Future[Any]"]
+"""Starts the call of a function with these arguments, which has that name."""
 
 
 class FutureCollection(Generic[Unpack[Ts]]):
@@ -60,11 +61,11 @@ class FutureCollection(Generic[Unpack[Ts]]):
     _first_failure: Link | None = None
     _all_returned = False
 
-    def __init__(self, links: list[Link], submit: Submit) -> None:
+    def __init__(self, links: list[Link], start: Start) -> None:
         """For the library itself: ``parallel`` and ``create`` make collections."""
         # The list is taken out, atomically, by whoever consumes the chain.
         self._held = [links]
-        self._submit = submit
+        self._start = start
 
     # Overloads: with an optional executor=, mypy would keep only the first overload of an overloaded func.
     @overload
@@ -91,7 +92,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             TypeError: ``func`` is not callable, or is a coroutine function, or ``executor`` is not an executor.
         """
         check_function(func, "FutureCollection.create()")
-        return _prepared(func, None, start_call if executor is None else submit_of(executor))
+        return prepared(func, None, start_of(executor))
 
     # Overloads: as above. mypy 1.14, the last for 3.8, and 1.15 crash on overloads of which both self and what they are
     # called on are of a type with a TypeVarTuple. So self is an object: all checkers still know what the chain holds.
@@ -127,7 +128,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """
         check_chained_function(func)
         self._links()
-        return _prepared(func, self, self._submit if executor is None else submit_of(executor))
+        return prepared(func, self, self._start if executor is None else start_of(executor))
 
     def results(
         self,
@@ -257,7 +258,8 @@ class FutureCollection(Generic[Unpack[Ts]]):
         failed: list[Link] = []
         running: list[Link] = []
         end = None if timeout is None else monotonic() + timeout
-        for link in links:
+        # From the last on: when that has ended, mostly all have, so that the caller is woken once.
+        for link in reversed(links):
             try:
                 failure = link.failure(None if end is None else max(end - monotonic(), 0.0))
             except FutureTimeoutError:
@@ -265,6 +267,8 @@ class FutureCollection(Generic[Unpack[Ts]]):
             else:
                 if failure is not None:
                     failed.append(link)
+        failed.reverse()
+        running.reverse()
         timed_out = _timed_out(running, len(links), timeout) if running else None
         if not failed:
             return timed_out
@@ -342,21 +346,29 @@ def start_map(
     if executor is None:
         futures = start_calls(func, arguments)
         return FutureCollection([Link(future, name) for future in futures], start_call)
-    submit = submit_of(executor)
+    start = start_of(executor)
     links: list[Link] = []
     try:
-        links.extend(Link(submit(func, *each), name) for each in arguments)
+        links.extend(Link(start(func, each, {}, name), name) for each in arguments)
     except BaseException:
         for link in links:
             link.future.cancel()
         # Those that run already report their errors, as those of any chain that is dropped.
-        FutureCollection(links, submit)
+        FutureCollection(links, start)
         raise
-    return FutureCollection(links, submit)
+    return FutureCollection(links, start)
 
 
-def _prepared(
-    func: Callable[P, T], chain: FutureCollection[Unpack[tuple[Any, ...]]] | None, submit: Submit
+def start_of(executor: Executor | None) -> Start:
+    """Gives what starts a call on ``executor``, or, without one, on a thread of its own."""
+    if executor is None:
+        return start_call
+    submit = submit_of(executor)
+    return lambda func, args, kwargs, _: submit(func, *args, **kwargs)
+
+
+def prepared(
+    func: Callable[P, T], chain: FutureCollection[Unpack[tuple[Any, ...]]] | None, start_call: Start
 ) -> Callable[P, Any]:
     """Makes the function that looks like ``func`` and starts it as the last call of a chain."""
     name = name_of(func)
@@ -364,12 +376,12 @@ def _prepared(
     def start(*args: Any, **kwargs: Any) -> FutureCollection[Any]:
         links = [] if chain is None else chain._take_links(name)  # noqa: SLF001  # One class in two parts.
         try:
-            links.append(Link(submit(func, *args, **kwargs), name))
+            links.append(Link(start_call(func, args, kwargs, name), name))
         except BaseException:
             if chain is not None:
                 chain._put_links_back(links)  # noqa: SLF001  # As above.
             raise
-        return FutureCollection(links, submit)
+        return FutureCollection(links, start_call)
 
     if type(func) is not FunctionType:
         start.__name__ = name.rpartition(".")[2]

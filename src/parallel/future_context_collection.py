@@ -276,10 +276,11 @@ class _Block(_Entry):
         # What is handled outside the block: the enters see it, and the exits when there is no exception (any more).
         self._handled = sys.exc_info()[1]
         caller = copy_context()
-        self._threads: list[ContextThread[Any]] = [ContextThread(each, caller, self._handled) for each in managers]
         self._entering = Countdown(len(managers))
-        for thread in self._threads:
-            thread.entering.when_delivered(self._entering.count)
+        count = self._entering.count
+        self._threads: list[ContextThread[Any]] = [
+            ContextThread(each, caller, self._handled, count) for each in managers
+        ]
         self._entered: list[ContextThread[Any]] = []
         self._interruption: BaseException | None = None
         super().__init__()

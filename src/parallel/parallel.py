@@ -17,7 +17,7 @@ from parallel._checks import (
     is_plain_function,
 )
 from parallel._compat import ParamSpec, Unpack
-from parallel.future_collection import FutureCollection, start_map
+from parallel.future_collection import FutureCollection, prepared, start_map, start_of
 from parallel.future_context_collection import FutureContextCollection
 
 __all__ = ["FutureCollection", "FutureContextCollection", "parallel", "parallel_contexts", "parallel_map"]
@@ -153,7 +153,7 @@ def parallel(
         ValueError: ``timeout`` is NaN.
     """
     if is_plain_function(target) and timeout is None and not parallel_exit:
-        return FutureCollection.create(target, executor=executor)
+        return prepared(target, None, start_of(executor))
     if is_context_manager(target):
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
@@ -171,7 +171,7 @@ def parallel(
         option = "timeout" if timeout is not None else "parallel_exit"
         hint = f"; for calls, give it to results({option}=...)" if timeout is not None else ""
         raise TypeError(f"{option}= is for context managers, and {describe(target)} is not one{hint}")
-    return FutureCollection.create(target, executor=executor)
+    return prepared(target, None, start_of(executor))
 
 
 @overload

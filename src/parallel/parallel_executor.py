@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _threads
 from parallel._call_future import CallFuture
-from parallel._checks import check_function, is_plain_function, name_of
+from parallel._checks import checked_name, name_of
 from parallel._compat import ParamSpec
 from parallel._gate import Gate
 
@@ -50,13 +50,9 @@ class ParallelExecutor(Executor):
             RuntimeError: No thread could be started, or the interpreter is shutting down.
             MemoryError: There is no memory for one more thread.
         """
-        if not is_plain_function(func):
-            check_function(func, "ParallelExecutor.execute_one()")
-        call = Call(func, args, kwargs)
-        # The call forgets it when it begins.
-        future: Future[T] = call.future
-        _threads.start(call)
-        return future
+        call = Call(func, args, kwargs, checked_name(func, "ParallelExecutor.execute_one()"))
+        _threads.current.start(call)
+        return call
 
     @classmethod
     def execute(cls, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
@@ -75,9 +71,8 @@ class ParallelExecutor(Executor):
                 started.
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
-        for each in (func, *funcs):
-            check_function(each, "ParallelExecutor.execute()")
-        return _start_all([Call(each, (), {}) for each in (func, *funcs)])
+        where = "ParallelExecutor.execute()"
+        return _start_all([Call(each, (), {}, checked_name(each, where)) for each in (func, *funcs)])
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:  # type: ignore[override, unused-ignore]  # On 3.8 it has the name fn.
         """Starts ``fn(*args, **kwargs)`` on a thread of its own, at once.
@@ -96,21 +91,20 @@ class ParallelExecutor(Executor):
                 down.
             MemoryError: There is no memory for one more thread.
         """
-        check_function(fn, "ParallelExecutor.submit()")
+        name = checked_name(fn, "ParallelExecutor.submit()")
         if self._process is not _threads.process:
             self._start_anew()
-        call = _SubmittedCall(self, fn, args, kwargs)
-        future: Future[T] = call.future
+        call = _SubmittedCall(self, fn, args, kwargs, name)
         # First noted and then checked; shutdown() does the two the other way round, so one of them sees the other.
         self._calls[call] = None
         try:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            _threads.start(call)
+            _threads.current.start(call)
         except BaseException:
             self._forget(call)
             raise
-        return future
+        return call
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # As in the base class.
         """Ends the executor: ``submit`` raises a ``RuntimeError`` from now on.
@@ -155,16 +149,13 @@ class ParallelExecutor(Executor):
             self._all_ended.open()
 
 
-class Call:
-    """A function and its arguments, started on a thread; the outcome goes into ``future``."""
+class Call(CallFuture):  # type: ignore[misc, valid-type]  # One of two classes.
+    """A function and its arguments, started on a thread, and the future of what becomes of it."""
 
-    __slots__ = ("_args", "_context", "_func", "_kwargs", "future", "name")
-
-    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
         """Prepares the call, with the caller's context variables as they are now."""
-        self.name: str = name_of(func)
-        # It is running from the beginning: nothing can keep it from being run.
-        self.future: Future[Any] = CallFuture()
+        super().__init__()
+        self.name = name
         self._context = copy_context()
         self._func = func
         self._args = args
@@ -175,75 +166,75 @@ class Call:
         """Makes the call, and its done-callbacks, in the copy of the caller's context."""
         context = self._context
         del self._context
-        # Not the bound method, which takes a little more of the stack: a page more for each call, on CPython 3.13.
-        context.run(Call._run, self)
+        try:
+            # Not the bound method, which takes a little more of the stack: a page more for each call, on CPython 3.13.
+            context.run(Call._run, self)
+        finally:
+            # The frames of an error's traceback refer back to this one.
+            del self
 
     def _run(self) -> None:
-        future, func, args, kwargs = self.future, self._func, self._args, self._kwargs
+        func, args, kwargs = self._func, self._args, self._kwargs
         # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
-        del self.future, self._func, self._args, self._kwargs
+        del self._func, self._args, self._kwargs
         try:
             result = func(*args) if kwargs is None else func(*args, **kwargs)
         except BaseException as error:
             del func, args, kwargs
             if error.__traceback__ is not None:
                 error.__traceback__ = error.__traceback__.tb_next  # Without this frame.
-            _fail(future, error)
+            self._fail(error)
         else:
             del func, args, kwargs
             try:
-                future.set_result(result)
+                self.set_result(result)
             except InvalidStateError:
                 pass  # Its user has set it, and so has no use for the result.
         finally:
-            # The frames of the error's traceback refer back to this one.
-            del future, self
+            # As above.
+            del self
 
-
-def _fail(future: Future[Any], error: BaseException) -> None:
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        _threads.report(error)  # Its user has set it, so nobody will ask for the error.
-    finally:
-        del future, error
+    def _fail(self, error: BaseException) -> None:
+        try:
+            self.set_exception(error)
+        except InvalidStateError:
+            _threads.report(error)  # Its user has set it, so nobody will ask for the error.
+        finally:
+            del self, error
 
 
 class _SubmittedCall(Call):
     """A call that an instance of ``ParallelExecutor`` waits for in ``shutdown``."""
 
-    __slots__ = ("_executor", "thread")
-
-    def __init__(
-        self, executor: ParallelExecutor, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        super().__init__(func, args, kwargs)
+    def __init__(self, executor: ParallelExecutor, *call: Any) -> None:
+        super().__init__(*call)
         self._executor = executor
         self.thread: int | None = None
 
     def run(self) -> None:
+        executor = self._executor
         self.thread = get_ident()
         try:
             super().run()
         finally:
-            self._executor._forget(self)  # noqa: SLF001  # One class in two parts.
+            executor._forget(self)  # noqa: SLF001  # One class in two parts.
+            # The frames of an error's traceback refer back to this one.
+            del self
 
 
 def _start_all(calls: list[Call]) -> list[Future[Any]]:
-    futures = [call.future for call in calls]
-    _threads.start_all(calls)
-    return futures
+    _threads.current.start_all(calls)
+    return list(calls)
 
 
 def start_calls(func: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[Future[T]]:
     """Starts a call, of a function that has been checked, for each of ``arguments``; all or none of them."""
-    return _start_all([Call(func, each, {}) for each in arguments])
+    name = name_of(func)
+    return _start_all([Call(func, each, {}, name) for each in arguments])
 
 
-def start_call(func: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-    """Starts a call of a function that has been checked."""
-    call = Call(func, args, kwargs)
-    # The call forgets it when it begins.
-    future: Future[T] = call.future
-    _threads.start(call)
-    return future
+def start_call(func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Future[T]:
+    """Starts a call of a function that has been checked, and has that name."""
+    call = Call(func, args, kwargs, name)
+    _threads.current.start(call)
+    return call
