@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections import Counter
 from concurrent.futures import InvalidStateError
@@ -275,6 +276,11 @@ def run_round(drivers: list[Driver], books: Books, seconds: float, threads_befor
     books.close_round()
 
 
+def told(report: Any) -> str:
+    """Gives what a hook has been told, with its traceback."""
+    return "".join(traceback.format_exception(report.exc_type, report.exc_value, report.exc_traceback))
+
+
 def run(seconds: float, seed: int) -> Books:
     """Runs for about ``seconds`` seconds, until something goes wrong."""
     books = Books()
@@ -284,10 +290,10 @@ def run(seconds: float, seed: int) -> Books:
         if isinstance(report.exc_value, (StressError, SystemExit, TimeoutError)):
             books.totals["errors reported"] += 1
         else:
-            books.wrong.append(f"uncaught: {report.exc_value!r}")
+            books.wrong.append(f"uncaught: {told(report)}")
 
     threading.excepthook = note_uncaught
-    sys.unraisablehook = lambda report: books.wrong.append(f"unraisable: {report.exc_value!r}")
+    sys.unraisablehook = lambda report: books.wrong.append(f"unraisable: {told(report)}")
     logging.getLogger("concurrent.futures").disabled = True  # It logs every failed callback.
     _threads.IDLE_SECONDS = 0.003
     sys.setswitchinterval(1e-6)

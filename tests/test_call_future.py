@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, as_completed, wait
 from functools import partial
@@ -11,7 +14,7 @@ from typing import Any, Callable, Iterator, cast
 
 import pytest
 
-from conftest import LIMIT, wait_until
+from conftest import LIMIT, PYPY, wait_until
 from parallel import ParallelExecutor, _call_future, parallel_map
 from parallel._call_future import _choose, _FastFuture, _LockWhenAskedFor, _MadeWhenAskedFor, _PlainFuture
 
@@ -121,7 +124,60 @@ def test_the_lock_of_a_future_that_is_only_waited_for_is_never_made() -> None:
     future: Any = _FastFuture()
     future.set_result(1)
     assert future.result() == 1
-    assert not vars(future).keys() & {"_condition", "_waiters", "_done_callbacks"}
+    assert not future._made
+
+
+FINALIZED_IN_THE_MIDDLE = """
+import gc
+from parallel._call_future import CallFuture
+
+class Asks:
+    def __init__(self, future, seen):
+        self.itself, self.future, self.seen = self, future, seen
+    def __del__(self):
+        self.future.add_done_callback(self.seen.append)
+
+def check(count, set_it):
+    future, seen = CallFuture(), []
+    gc.collect()
+    Asks(future, seen)
+    # No dictionary lies ready now, so that one has to be made, which may be when garbage is collected.
+    kept.append([{1: 2} for _ in range(200)])
+    gc.set_threshold(gc.get_count()[0] + count)
+    gc.enable()
+    if set_it:
+        future.set_exception(error)
+    future.add_done_callback(seen.append)
+    gc.disable()
+    gc.collect()
+    if not set_it:
+        future.set_exception(error)
+    assert seen == [future] * 2 and future.exception() is error
+
+gc.disable()
+kept, error = [], ValueError()
+# What leaves no room for attributes that objects of the class have not had yet.
+kept.append([CallFuture() for _ in range(100)])
+for count in range(1, 30):
+    check(count, False)
+    check(count, True)
+    gc.collect()
+"""
+
+
+@pytest.mark.skipif(PYPY, reason="has no counts at which it collects garbage")
+def test_a_finalizer_may_run_in_the_middle_of_everything() -> None:
+    # With this allocator, whoever uses memory that has been freed crashes.
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}
+    done = subprocess.run(
+        [sys.executable, "-c", FINALIZED_IN_THE_MIDDLE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class ScriptedFuture(_FastFuture):

@@ -7,13 +7,13 @@ set and read takes a quarter of the time, and 0.3 KiB in place of 1.6; a call, o
 
 The invariant
     Whoever deletes ``_unset``, which can be done once, sets the future: first the outcome, then ``_is_set``. What the
-    standard's own parts go by, ``_state``, comes next, if anybody has asked for their lock, as ``_asked`` tells, and
-    right after it ``_is_done``, which never changes again, so it is read without a lock. Last, the gate is opened, for
-    good: who got through opens it for the next.
+    standard's own parts go by, ``_state``, comes next, if anybody has asked for their lock, which is in ``_made`` then.
+    Right after it comes ``_is_done``, which never changes again, so it is read without a lock. The gate is opened last,
+    and for good: who got through opens it for the next.
 
     ``_state`` changes only while that lock is held, ``_condition``, since ``wait`` looks at it twice. Who makes the
-    lock first notes that it was asked for, and then looks whether the future has been set. So either the one or the
-    other sets the state, before anybody can use the lock.
+    lock puts it there, held, and then looks whether the future has been set. So either the one or the other sets the
+    state, before anybody can use the lock.
 
     Who waits does not hold the lock, which is needed to set the state. Only a signal handler may, that comes in the
     middle of a method of this very future: it lets go of the lock meanwhile, as a standard future does.
@@ -35,7 +35,13 @@ _FINISHED = "FINISHED"
 
 
 class _MadeWhenAskedFor:
-    """An attribute of a future that is made when it is first asked for, by whichever thread."""
+    """An attribute of a future that is made when it is first asked for, by whichever thread.
+
+    It is kept in ``_made``, and not in ``__dict__``. CPython 3.11 makes that when it is asked for, or when an object
+    gets an attribute that few of its class have had, and may collect garbage in the middle. If a finalizer, or another
+    thread meanwhile, has it made as well, two dictionaries share one memory, and the process crashes. That is also why
+    every object of this package that threads share has all its attributes from ``__init__`` on.
+    """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -44,29 +50,32 @@ class _MadeWhenAskedFor:
         self._name = name
 
     def __get__(self, future: _FastFuture | None, owner: type) -> Any:
-        return self if future is None else future.__dict__.setdefault(self._name, self._make())
+        if future is None:
+            return self
+        made = future._made  # noqa: SLF001  # One class in two parts.
+        return made[self._name] if self._name in made else self._first(future, made)
+
+    def _first(self, _: _FastFuture, made: dict[str, Any]) -> Any:
+        return made.setdefault(self._name, self._make())
 
 
 class _LockWhenAskedFor(_MadeWhenAskedFor):
     """The lock, which nobody gets before the state is what it is to be."""
 
-    def __get__(self, future: _FastFuture | None, owner: type) -> Any:
-        if future is None:
-            return self
-        future._asked = True  # noqa: SLF001  # One class in two parts.
+    def _first(self, future: _FastFuture, made: dict[str, Any]) -> Any:
         lock = self._make()
         with lock:
             try:
-                future.__dict__.setdefault(self._name, lock)
+                made.setdefault(self._name, lock)
                 self._set_state(future, lock)
             except BaseException:
                 # A signal handler raised, perhaps before the state was set.
                 self._set_state(future, lock)
                 raise
-        return future.__dict__[self._name]
+        return made[self._name]
 
     def _set_state(self, future: _FastFuture, lock: Any) -> None:
-        if future._is_set and future.__dict__.get(self._name) is lock:  # noqa: SLF001  # As above.
+        if future._is_set and future._made.get(self._name) is lock:  # noqa: SLF001  # One class in two parts.
             future._state = _FINISHED  # noqa: SLF001  # As above.
             future._is_done = True  # noqa: SLF001  # As above.
 
@@ -74,18 +83,19 @@ class _LockWhenAskedFor(_MadeWhenAskedFor):
 class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
     """A future that is running from the beginning."""
 
-    _state = "RUNNING"
-    _result: Any = None
-    _exception: BaseException | None = None
-    _asked = _is_set = _is_done = False
     _condition: Any = _LockWhenAskedFor(RLock)
     _waiters: Any = _MadeWhenAskedFor(list)
     _done_callbacks: Any = _MadeWhenAskedFor(list)
 
     def __init__(self) -> None:  # What the base class sets, so it is not called.
-        self._unset = None
+        self._unset: None = None
+        self._made: dict[str, Any] = {}
         self._gate = gate = Lock()
         gate.acquire()
+        self._state = "RUNNING"
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._is_set = self._is_done = False
 
     def result(self, timeout: float | None = None) -> Any:
         if not self._is_done:
@@ -119,7 +129,7 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         self._finish()
 
     def _wait(self, timeout: float | None) -> None:
-        if self._asked and self._condition._is_owned():  # noqa: SLF001  # As threading.Condition asks.
+        if self._made and self._condition._is_owned():  # noqa: SLF001  # As threading.Condition asks.
             self._wait_without_lock(timeout)
         else:
             self._wait_at_gate(timeout)
@@ -159,7 +169,7 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
 
     def _finish(self) -> None:
         self._is_set = True
-        asked = self._asked
+        asked = bool(self._made)
         if asked:
             self._set_state()
         self._is_done = True

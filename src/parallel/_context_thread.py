@@ -45,9 +45,8 @@ T = TypeVar("T")
 class _Delivery:
     """One outcome, which the thread delivers and somebody waits for, until they give up."""
 
-    delivered: bool = False
-
     def __init__(self, on_delivered: Callable[[], object] | None = None) -> None:
+        self.delivered: bool = False
         self._on_delivered = on_delivered
         # Deleted, which can be done once, by whoever comes first: the one who delivers or the one who gives up.
         self._undecided = None
@@ -138,18 +137,6 @@ class Unwinding:
 class ContextThread(Generic[T]):
     """A context manager on a thread of its own."""
 
-    suppressed: bool = False
-
-    _exit: Callable[..., object]
-    _value: T | None = None
-    _raised: BaseException | None = None
-    _after: Unwinding | None = None
-    # Whether that is the very exception that it was left with, so that it is no news.
-    _raised_again = False
-    _exit_is_left_to_caller = False
-    # Whether there is nothing to be exited any more: it has been, or the enter failed, or there was no thread.
-    _over = False
-
     def __init__(
         self,
         manager: Any,
@@ -178,6 +165,16 @@ class ContextThread(Generic[T]):
         self._order_given = Lock()
         self._order_given.acquire()
         self._process = _threads.process
+        self.suppressed: bool = False
+        self._exit: Callable[..., object] = _forgotten
+        self._value: T | None = None
+        self._after: Unwinding | None = None
+        self._raised: BaseException | None = None
+        # Whether that is the very exception that it was left with, so that it is no news.
+        self._raised_again = False
+        self._exit_is_left_to_caller = False
+        # Whether there is nothing to be exited any more: it has been, or the enter failed, or there was no thread.
+        self._over = False
 
     def run(self) -> None:
         """The thread's part."""

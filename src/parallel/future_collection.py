@@ -55,17 +55,15 @@ class FutureCollection(Generic[Unpack[Ts]]):
     All methods may be called from any thread at any time.
     """
 
-    # What most collections never need is set when it is needed.
-    _consumer = ""
-    _first_failure_watch: FirstFailure | None = None
-    _first_failure: Link | None = None
-    _all_returned = False
-
     def __init__(self, links: list[Link], start: Start) -> None:
         """For the library itself: ``parallel`` and ``create`` make collections."""
+        self._start = start
+        self._consumer = ""
+        self._first_failure_watch: FirstFailure | None = None
+        self._first_failure: Link | None = None
+        self._all_returned = False
         # The list is taken out, atomically, by whoever consumes the chain.
         self._held = [links]
-        self._start = start
 
     # Overloads: with an optional executor=, mypy would keep only the first overload of an overloaded func.
     @overload
@@ -223,8 +221,8 @@ class FutureCollection(Generic[Unpack[Ts]]):
         return f"<{type(self).__name__}: {states or 'empty'}>"
 
     def __del__(self) -> None:
-        held = getattr(self, "_held", None)
-        if self._all_returned or not held:
+        held = getattr(self, "_held", None)  # What could not be made has none.
+        if not held or self._all_returned:
             return
         for link in held[0]:
             if not link.taken:
@@ -300,14 +298,13 @@ class FutureCollection(Generic[Unpack[Ts]]):
 class Link:
     """One call of a chain: its future, its name, and whether somebody has taken its error."""
 
-    taken: bool = False
-    _failure: BaseException | None = None
-    _traceback: TracebackType | None = None
-
     def __init__(self, future: Future[Any], name: str) -> None:
         """A call that has been started."""
         self.future: Future[Any] = future
         self.name: str = name
+        self.taken: bool = False
+        self._failure: BaseException | None = None
+        self._traceback: TracebackType | None = None
 
     def failure(self, timeout: float | None = None) -> BaseException | None:
         """Waits for the call and gives what it raised, the same object each time, with its traceback as it was.
