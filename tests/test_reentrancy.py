@@ -468,7 +468,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
     own_threads: None, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     # Nearly all the time that a start takes is spent in Thread.start(), waiting for the thread to begin.
-    start, run = threading.Thread.start, threading.Thread.run
+    start, run = threading.Thread.start, _threads._Thread.run
     begin, waiting = threading.Event(), threading.Event()
     works = _threads.current._works
 
@@ -479,7 +479,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
             waiting.set()
             return works.get(*arguments)
 
-    def run_later(thread: threading.Thread) -> None:
+    def run_later(thread: _threads._Thread) -> None:
         assert begin.wait(LIMIT)
         run(thread)
 
@@ -491,7 +491,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_threads.current, "_works", QueueThatTells())
-    monkeypatch.setattr(threading.Thread, "run", run_later)
+    monkeypatch.setattr(_threads._Thread, "run", run_later)
     ran: list[int] = []
     before = set(threading.enumerate())
 
