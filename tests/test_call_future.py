@@ -16,7 +16,7 @@ import pytest
 
 from conftest import LIMIT, PYPY, wait_until
 from parallel import ParallelExecutor, _call_future, parallel_map
-from parallel._call_future import _choose, _FastFuture, _LockWhenAskedFor, _MadeWhenAskedFor, _PlainFuture
+from parallel._call_future import _choose, _FastFuture, _MadeWhenAskedFor, _PlainFuture
 
 
 class InterruptError(BaseException):
@@ -196,12 +196,13 @@ class ScriptedFuture(_FastFuture):
         if name == "_unset":
             self._at("when it has begun")
 
-    def _set_state(self) -> None:
+    def _set_state(self, lock: Any) -> None:
         self._at("as the state is set")
-        super()._set_state()
+        super()._set_state(lock)
 
     def _at(self, moment: str) -> None:
         if moment == self._moment:
+            self._moment = ""
             self._happen(self)
 
 
@@ -236,27 +237,92 @@ def test_the_first_callback_that_is_added_while_the_future_is_being_set_is_calle
     assert seen == [future]
 
 
-@pytest.mark.parametrize("interrupted_after", [0, 1])
+@pytest.mark.parametrize("interrupted_after", [False, True])
 def test_who_is_interrupted_while_the_lock_is_made_leaves_the_state_as_it_is_to_be(
-    monkeypatch: pytest.MonkeyPatch, interrupted_after: int
+    monkeypatch: pytest.MonkeyPatch, interrupted_after: bool
 ) -> None:
-    set_state = _LockWhenAskedFor._set_state
-    calls: list[None] = []
+    set_state = _FastFuture._set_state
 
-    def set_state_and_raise(attribute: Any, future: Any, lock: Any) -> None:
-        calls.append(None)
-        if len(calls) == 1:
-            if interrupted_after:
-                set_state(attribute, future, lock)
-            raise InterruptError
-        set_state(attribute, future, lock)
+    def set_state_and_raise(future: Any, lock: Any) -> None:
+        monkeypatch.undo()
+        if interrupted_after:
+            set_state(future, lock)
+        raise InterruptError
 
     future: Any = _FastFuture()
     future.set_result(1)
-    monkeypatch.setattr(_LockWhenAskedFor, "_set_state", set_state_and_raise)
+    monkeypatch.setattr(_FastFuture, "_set_state", set_state_and_raise)
     with pytest.raises(InterruptError):
         future.done()
     assert future.done()
+
+
+class ScriptedMade(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
+    """What a future keeps what it makes in; something else happens at each use of it, once."""
+
+    def __init__(self, moment: int, happen: Callable[[], object]) -> None:
+        super().__init__()
+        self._moment = moment
+        self._happen = happen
+
+    def _at(self) -> None:
+        self._moment -= 1
+        if self._moment == 0:
+            self._happen()
+
+    def setdefault(self, name: Any, value: Any = None) -> Any:
+        self._at()
+        value = super().setdefault(name, value)
+        self._at()
+        return value
+
+    def get(self, *arguments: Any) -> Any:
+        self._at()
+        value = super().get(*arguments)
+        self._at()
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        self._at()
+        return super().__contains__(name)
+
+
+@pytest.mark.parametrize("moment", range(1, 20))
+@pytest.mark.parametrize("when", ["before", "in between", "after"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_who_asks_in_the_middle_of_anothers_asking_is_told_once(moment: int, when: str, waits: bool) -> None:
+    to_be_told: list[None] = []
+
+    class Waiter:
+        def add_result(self, _: object) -> None:
+            to_be_told.pop()
+
+    def ask(future: Any) -> None:
+        if not waits:
+            to_be_told.append(None)
+            future.add_done_callback(lambda _: to_be_told.pop())
+            return
+        with future._condition:
+            # As concurrent.futures.wait does, which has a waiter at all futures, but counts those that are not done.
+            if future._state != "FINISHED":
+                to_be_told.append(None)
+            future._waiters.append(Waiter())
+
+    future: Any = _FastFuture()
+    future._made = ScriptedMade(moment, lambda: ask(future))
+    if when == "before":
+        ask(future)
+    if when == "in between":
+        # It is set by a thread that has not yet looked whether it has been asked for.
+        del future._unset
+        future._result = 1
+        future._is_set = True
+        ask(future)
+        future._finish()
+    else:
+        future.set_result(1)
+    ask(future)
+    assert to_be_told == []
 
 
 def test_a_future_that_says_that_it_is_done_can_be_asked_at_once_also_by_who_is_being_told() -> None:

@@ -11,9 +11,10 @@ The invariant
     Right after it comes ``_is_done``, which never changes again, so it is read without a lock. The gate is opened last,
     and for good: who got through opens it for the next.
 
-    ``_state`` changes only while that lock is held, ``_condition``, since ``wait`` looks at it twice. Who makes the
-    lock puts it there, held, and then looks whether the future has been set. So either the one or the other sets the
-    state, before anybody can use the lock.
+    ``_state`` changes only while that lock is held, ``_condition``, and before it is free again those who wait have
+    been told, once. Whoever asks for the lock sees to it that it is there, and then, if the future has been set, that
+    this has been done. So who holds the lock and finds the future running has asked before it was set: then who sets it
+    sees that it has been asked for.
 
     Who waits does not hold the lock, which is needed to set the state. Only a signal handler may, that comes in the
     middle of a method of this very future: it lets go of the lock meanwhile, as a standard future does.
@@ -32,6 +33,9 @@ from typing import Any, Callable, NoReturn
 _ATTRIBUTES = {"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"}
 
 _FINISHED = "FINISHED"
+
+_TOLD = "told"
+"""Made, in ``_made``, by the one who tells those who wait."""
 
 
 class _MadeWhenAskedFor:
@@ -53,31 +57,17 @@ class _MadeWhenAskedFor:
         if future is None:
             return self
         made = future._made  # noqa: SLF001  # One class in two parts.
-        return made[self._name] if self._name in made else self._first(future, made)
-
-    def _first(self, _: _FastFuture, made: dict[str, Any]) -> Any:
-        return made.setdefault(self._name, self._make())
+        return made[self._name] if self._name in made else made.setdefault(self._name, self._make())
 
 
 class _LockWhenAskedFor(_MadeWhenAskedFor):
-    """The lock, which nobody gets before the state is what it is to be."""
+    """The lock. Nobody gets it before the state is what it is to be."""
 
-    def _first(self, future: _FastFuture, made: dict[str, Any]) -> Any:
-        lock = self._make()
-        with lock:
-            try:
-                made.setdefault(self._name, lock)
-                self._set_state(future, lock)
-            except BaseException:
-                # A signal handler raised, perhaps before the state was set.
-                self._set_state(future, lock)
-                raise
-        return made[self._name]
-
-    def _set_state(self, future: _FastFuture, lock: Any) -> None:
-        if future._is_set and future._made.get(self._name) is lock:  # noqa: SLF001  # One class in two parts.
-            future._state = _FINISHED  # noqa: SLF001  # As above.
-            future._is_done = True  # noqa: SLF001  # As above.
+    def __get__(self, future: _FastFuture | None, owner: type) -> Any:
+        lock = super().__get__(future, owner)
+        if future is not None and future._is_set and _TOLD not in future._made:  # noqa: SLF001  # As above.
+            future._set_state(lock)  # noqa: SLF001  # As above.
+        return lock
 
 
 class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
@@ -171,7 +161,7 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         self._is_set = True
         asked = bool(self._made)
         if asked:
-            self._set_state()
+            self._set_state(self._condition)
         self._is_done = True
         try:
             self._gate.release()
@@ -180,12 +170,17 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         if asked:
             self._invoke_callbacks()  # type: ignore[attr-defined]  # It is in no stub.
 
-    def _set_state(self) -> None:
-        with self._condition:
+    def _set_state(self, lock: Any) -> None:
+        with lock:
             self._state = _FINISHED
             # Now, and not only when the lock is free: what runs here, as a finalizer may, must not wait for itself.
             self._is_done = True
-            for waiter in self._waiters:
+            # In this order: whoever comes to wait in the middle of this, as a finalizer may, has done it all before.
+            waiters = list(self._made.get("_waiters", ()))
+            claim = object()
+            if self._made.setdefault(_TOLD, claim) is not claim:
+                return
+            for waiter in waiters:
                 if self._exception is None:
                     waiter.add_result(self)
                 else:
