@@ -28,7 +28,7 @@ from __future__ import annotations
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Lock, RLock
-from typing import Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 _ATTRIBUTES = {"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"}
 
@@ -199,5 +199,11 @@ def _choose() -> type[Future[Any]]:
     return _FastFuture if set(vars(Future())) == _ATTRIBUTES else _PlainFuture
 
 
-CallFuture = _choose()
-CallFuture.__name__ = CallFuture.__qualname__ = "CallFuture"
+if TYPE_CHECKING:
+
+    class CallFuture(Future[Any]):
+        """The one or the other."""
+
+else:
+    CallFuture = _choose()
+    CallFuture.__name__ = CallFuture.__qualname__ = "CallFuture"

@@ -162,10 +162,6 @@ class _Thread(threading.Thread):
         self._name = IDLE_NAME
 
 
-_STARTED = threading.Event()
-_STARTED.set()
-
-
 class _Threads:
     """The threads of one process and interpreter."""
 

@@ -149,7 +149,7 @@ class ParallelExecutor(Executor):
             self._all_ended.open()
 
 
-class Call(CallFuture):  # type: ignore[misc, valid-type]  # One of two classes.
+class Call(CallFuture):
     """A function and its arguments, started on a thread, and the future of what becomes of it."""
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
