@@ -779,7 +779,7 @@ def test_a_signal_handler_that_raises_as_an_async_with_begins_or_ends_loses_no_e
                 monkeypatch.setattr(_context_thread, "_release", raising_once(_context_thread._release, before=True))
 
     if when == "beginning":
-        monkeypatch.setattr(_threads.current, "start_all", raising_once(_threads.current.start_all))
+        monkeypatch.setattr(_threads._Threads, "start_all", raising_once(_threads._Threads.start_all))
     with pytest.raises(BrokenOffError):
         run(main())
     wait_for_idle_threads()

@@ -130,7 +130,7 @@ def test_a_call_sees_the_context_of_its_start_and_keeps_its_changes() -> None:
 def test_an_error_does_not_start_a_new_chain_nor_lose_the_old(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = parallel(str)(1)
     with monkeypatch.context() as patch:
-        patch.setattr("parallel._threads.current.start", lambda _: fail(RuntimeError("no thread")))
+        patch.setattr("parallel._threads._Threads.start", lambda *_: fail(RuntimeError("no thread")))
         with pytest.raises(RuntimeError, match="no thread"):
             calls.parallel(str)(2)
     assert calls.parallel(str)(3).results() == ("1", "3")
