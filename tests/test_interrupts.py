@@ -71,6 +71,7 @@ def run(code: str, *interrupt_after: str) -> tuple[int, list[str], str]:
     lines: list[str] = []
     try:
         assert process.stdout is not None
+        assert process.stderr is not None
         for awaited in interrupt_after:
             for line in process.stdout:
                 lines.append(line.strip())
@@ -78,7 +79,9 @@ def run(code: str, *interrupt_after: str) -> tuple[int, list[str], str]:
                     break
             wait_until_main_thread_waits(process)
             process.send_signal(signal.SIGINT)
-        output, errors = process.communicate()
+        # communicate() would not see the lines that have been read ahead.
+        output, errors = process.stdout.read(), process.stderr.read()
+        process.wait()
     finally:
         killer.cancel()
         killer.join()
