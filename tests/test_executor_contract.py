@@ -529,7 +529,7 @@ def test_a_call_that_cannot_start_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     wait_for_idle_threads()
     executor = ParallelExecutor()
     with monkeypatch.context() as patch:
-        patch.setattr("parallel._threads.current.start", lambda work: fail(RuntimeError("can't start new thread")))
+        patch.setattr("parallel._threads._Threads.start", lambda *_: fail(RuntimeError("can't start new thread")))
         with pytest.raises(RuntimeError, match="can't start new thread"):
             executor.submit(int)
     thread = threading.Thread(target=executor.shutdown, daemon=True)
