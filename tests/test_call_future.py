@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, as_completed, wait
+from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Iterator, cast
 
@@ -124,7 +126,7 @@ def test_the_lock_of_a_future_that_is_only_waited_for_is_never_made() -> None:
     future: Any = _FastFuture()
     future.set_result(1)
     assert future.result() == 1
-    assert not future._made
+    assert future._made == {"_condition": _call_future._NEVER_ASKED}
 
 
 FINALIZED_IN_THE_MIDDLE = """
@@ -196,9 +198,9 @@ class ScriptedFuture(_FastFuture):
         if name == "_unset":
             self._at("when it has begun")
 
-    def _set_state(self, lock: Any) -> None:
+    def _tell(self, lock: Any) -> None:
         self._at("as the state is set")
-        super()._set_state(lock)
+        super()._tell(lock)
 
     def _at(self, moment: str) -> None:
         if moment == self._moment:
@@ -237,26 +239,6 @@ def test_the_first_callback_that_is_added_while_the_future_is_being_set_is_calle
     assert seen == [future]
 
 
-@pytest.mark.parametrize("interrupted_after", [False, True])
-def test_who_is_interrupted_while_the_lock_is_made_leaves_the_state_as_it_is_to_be(
-    monkeypatch: pytest.MonkeyPatch, interrupted_after: bool
-) -> None:
-    set_state = _FastFuture._set_state
-
-    def set_state_and_raise(future: Any, lock: Any) -> None:
-        monkeypatch.undo()
-        if interrupted_after:
-            set_state(future, lock)
-        raise InterruptError
-
-    future: Any = _FastFuture()
-    future.set_result(1)
-    monkeypatch.setattr(_FastFuture, "_set_state", set_state_and_raise)
-    with pytest.raises(InterruptError):
-        future.done()
-    assert future.done()
-
-
 class ScriptedMade(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
     """What a future keeps what it makes in; something else happens at each use of it, once."""
 
@@ -264,6 +246,10 @@ class ScriptedMade(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be su
         super().__init__()
         self._moment = moment
         self._happen = happen
+
+    def calm(self) -> None:
+        """Lets nothing happen any more."""
+        self._moment = 0
 
     def _at(self) -> None:
         self._moment -= 1
@@ -285,6 +271,15 @@ class ScriptedMade(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be su
     def __contains__(self, name: object) -> bool:
         self._at()
         return super().__contains__(name)
+
+
+def set_with(future: Any, moment: str) -> Callable[[], None]:
+    """Begins to set a future, as a thread that is then held; gives what goes on with it."""
+    if moment == "in between":
+        del future._unset
+        future._result = 1
+        return cast("Callable[[], None]", future._finish)
+    return partial(future.set_result, 1)
 
 
 @pytest.mark.parametrize("moment", range(1, 20))
@@ -312,17 +307,86 @@ def test_who_asks_in_the_middle_of_anothers_asking_is_told_once(moment: int, whe
     future._made = ScriptedMade(moment, lambda: ask(future))
     if when == "before":
         ask(future)
+    go_on = set_with(future, when)
     if when == "in between":
-        # It is set by a thread that has not yet looked whether it has been asked for.
-        del future._unset
-        future._result = 1
-        future._is_set = True
         ask(future)
-        future._finish()
-    else:
-        future.set_result(1)
+    go_on()
     ask(future)
     assert to_be_told == []
+
+
+@pytest.mark.parametrize("moment", range(1, 20))
+@pytest.mark.parametrize("when", ["in between", "after"])
+def test_who_is_interrupted_while_asking_leaves_the_state_as_it_is_to_be(moment: int, when: str) -> None:
+    def interrupt() -> None:
+        raise InterruptError
+
+    future: Any = _FastFuture()
+    go_on = set_with(future, when)
+    if when == "after":
+        go_on()
+    future._made, made = ScriptedMade(moment, interrupt), future._made
+    future._made.update(made)
+    with suppress(InterruptError):
+        future.done()
+    future._made.calm()
+    if when == "in between":
+        go_on()
+    assert future.done()
+    assert future.result(0) == 1
+
+
+def test_a_finalizer_that_asks_for_what_is_there_does_not_wait_for_its_own_thread() -> None:
+    results: list[object] = []
+    future: Any = _FastFuture()
+    # Its second moment is right after the future has been set: the gate is still closed, by this very thread.
+    future._made = ScriptedMade(2, lambda: results.append(future.result(LIMIT)))
+    began = time.monotonic()
+    future.set_result(1)
+    assert results == [1]
+    assert time.monotonic() < began + LIMIT / 2
+
+
+class TellingLock:
+    """A lock that tells when another thread than the one that made it is about to take it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.arrived = threading.Event()
+        self._main = threading.get_ident()
+
+    def __enter__(self) -> None:
+        if threading.get_ident() != self._main:
+            self.arrived.set()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+    def _is_owned(self) -> Any:
+        return self.lock._is_owned()  # type: ignore[attr-defined]  # It is in no stub.
+
+
+@pytest.mark.parametrize("ask", ["done", "running", "__repr__"])
+def test_a_signal_handler_that_asks_before_its_thread_has_its_waiter_there_takes_nothing_from_it(ask: str) -> None:
+    told = threading.Event()
+
+    class Waiter:
+        def add_result(self, _: object) -> None:
+            told.set()
+
+    future: Any = _FastFuture()
+    lock = future._made["_condition"] = TellingLock()
+    with future._condition:
+        # As concurrent.futures.wait does, in the middle of which a handler comes.
+        assert future._state == "RUNNING"
+        setting = ParallelExecutor.execute_one(future.set_result, 1)
+        assert lock.arrived.wait(LIMIT)
+        getattr(future, ask)()
+        future._waiters.append(Waiter())
+    assert setting.result(LIMIT) is None
+    assert told.is_set()
+    assert future.done()
 
 
 def test_a_future_that_says_that_it_is_done_can_be_asked_at_once_also_by_who_is_being_told() -> None:
@@ -344,7 +408,7 @@ def test_a_future_that_says_that_it_is_done_can_be_asked_at_once_also_by_who_is_
 def test_a_future_that_is_just_being_set_is_done_for_whoever_asks_first() -> None:
     future: Any = _FastFuture()
     future._result = "result"
-    future._is_set = True
+    future._made.setdefault("_condition", _call_future._NEVER_ASKED)
     assert future.done()
     assert future.result(0) == "result"
 
@@ -414,7 +478,7 @@ def test_its_state_does_not_change_while_its_lock_is_held(future: Any) -> None:
     with future._condition:
         setting = ParallelExecutor.execute_one(future.set_result, "result")
         if isinstance(future, _FastFuture):
-            wait_until(lambda: future._is_set)
+            wait_until(lambda: future._result == "result")
         assert not wait([setting], 0.05).done
         assert future._state == "RUNNING"
     assert setting.result(LIMIT) is None
@@ -433,9 +497,9 @@ def test_it_raises_its_exception(future: Any) -> None:
 
 def test_it_is_set_once(future: Any) -> None:
     future.set_result(1)
-    with pytest.raises(InvalidStateError):
+    with pytest.raises(InvalidStateError, match="^FINISHED: <.* state=finished returned int>$"):
         future.set_result(2)
-    with pytest.raises(InvalidStateError):
+    with pytest.raises(InvalidStateError, match="^FINISHED: "):
         future.set_exception(OSError())
     assert future.result() == 1
 
