@@ -525,6 +525,20 @@ def test_submit_from_other_threads_while_shutting_down_either_runs_or_raises() -
         assert all(future.done() for future in futures)
 
 
+def test_a_call_whose_submit_is_interrupted_is_not_waited_for() -> None:
+    class Calls(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
+        def __setitem__(self, call: Any, value: None) -> None:
+            super().__setitem__(call, value)
+            raise KeyboardInterrupt
+
+    executor = ParallelExecutor()
+    executor._calls = Calls()
+    with pytest.raises(KeyboardInterrupt):
+        executor.submit(int)
+    assert not executor._calls
+    executor.shutdown()
+
+
 def test_a_call_that_cannot_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_for_idle_threads()
     executor = ParallelExecutor()

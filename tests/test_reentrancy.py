@@ -512,6 +512,33 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
     wait_until(lambda: new_threads() == len(_threads.current._tokens))
 
 
+def test_an_interrupt_while_many_works_are_put_costs_no_thread_but_that_of_the_one_being_put(own_threads: None) -> None:
+    threads = _threads.current
+    barrier = threading.Barrier(20)
+    parallel_map(lambda _: barrier.wait(LIMIT), range(20)).results()
+    wait_until(lambda: len(threads._tokens) == 20)
+    puts: list[None] = []
+    works: Any = threads._works
+
+    class QueueThatInterrupts:
+        get = works.get
+
+        def put(self, work: Any) -> None:
+            puts.append(None)
+            if len(puts) == 3:
+                raise KeyboardInterrupt
+            works.put(work)
+
+    threads._works = QueueThatInterrupts()  # type: ignore[assignment]  # What a test can script.
+    ran: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        parallel_map(ran.append, range(10))
+    threads._works = works
+    wait_for_idle_threads()
+    wait_until(lambda: len(ran) == 2)
+    wait_until(lambda: len(threads._tokens) == 19)
+
+
 def test_an_interrupt_right_before_a_thread_is_started_leaves_nothing_unfinished(own_threads: None) -> None:
     class Members(set):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
         def add(self, thread: Any) -> None:

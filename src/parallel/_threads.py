@@ -189,13 +189,7 @@ class _Threads:
         if ended:
             self.start_all((work,))
             return
-        try:
-            self._tokens.pop()
-        except IndexError:
-            has_token = False
-        else:
-            has_token = True
-        if has_token:
+        if self._take_token():
             try:
                 # A signal handler that raises from here on leaves a token taken: that costs a thread that never ends.
                 self._given.add(work)
@@ -222,30 +216,23 @@ class _Threads:
         if self._main_thread_ended and threading.get_ident() == threading.main_thread().ident:
             # An atexit handler, or a finalizer even later: a thread would never get to run.
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        taken = put = 0
         try:
             self._given.update(works)
             if self._main_thread_ended and not self._watchers:
                 self._hold_exit()
-            self._take_tokens(len(works))
-            for work in works:
-                self._works.put(work)
-        except BaseException:
-            self._given.difference_update(works)
-            self._notify_watchers()
-            raise
-
-    def _take_tokens(self, number: int) -> None:
-        taken = 0
-        try:
-            for _ in range(number):
-                try:
-                    self._tokens.pop()
-                except IndexError:
+            for _ in works:
+                if not self._take_token():
                     self._start_thread()
                 taken += 1
+            for work in works:
+                put += 1
+                self._works.put(work)
         except BaseException:
             # Whoever was started in vain is as free as whoever waited before.
-            self._tokens.extend([None] * taken)
+            self._tokens.extend([None] * (taken - put))
+            self._given.difference_update(works)
+            self._notify_watchers()
             raise
 
     def _start_thread(self, first: Work | None = None) -> None:

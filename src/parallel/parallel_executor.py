@@ -95,9 +95,9 @@ class ParallelExecutor(Executor):
         if self._process is not _threads.process:
             self._start_anew()
         call = _SubmittedCall(self, fn, args, kwargs, name)
-        # First noted and then checked; shutdown() does the two the other way round, so one of them sees the other.
-        self._calls[call] = None
         try:
+            # First noted and then checked; shutdown() does the two the other way round, so one of them sees the other.
+            self._calls[call] = None
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             _threads.current.start(call)
