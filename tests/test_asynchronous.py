@@ -1057,8 +1057,9 @@ def test_random_programs_see_no_difference_to_with(monkeypatch: pytest.MonkeyPat
     def assert_no_difference(program: Any) -> None:
         # What no coroutine can raise: it would come out as a RuntimeError.
         assume("'raises_stop_iteration'" not in repr(program))
-        expected = equivalence.run(program, equivalence.under_with)
-        seen = equivalence.run(program, under_async_with)
+        with_tracebacks = equivalence.has_tracebacks_to_compare(program)
+        expected = equivalence.run(program, equivalence.under_with, with_tracebacks=with_tracebacks)
+        seen = equivalence.run(program, under_async_with, with_tracebacks=with_tracebacks)
         assert seen.enters == expected.enters
         assert seen.events == expected.events
 

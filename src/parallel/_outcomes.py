@@ -138,7 +138,8 @@ def _set_contexts(links: Sequence[tuple[BaseException, BaseException | None]]) -
 def call_handling(error: BaseException | None, func: Callable[[], T]) -> T:
     """Calls ``func`` while ``error`` is being handled, as in the body of an ``except`` clause that caught it.
 
-    ``error`` may be handled on several threads at once: each takes back what its ``raise`` did to the traceback.
+    ``error`` may be handled on several threads at once: each takes back what its ``raise`` did to the traceback. If one
+    of them raises it again meanwhile, its traceback may lose entries on free-threaded builds and below 3.11.
     """
     if error is None:
         return func()
@@ -161,15 +162,21 @@ def _remove_own_frames(error: BaseException) -> None:
     Two that each took off their own could undo one another's change, on free-threaded builds: whoever comes last leaves
     none.
     """
-    previous, entry = None, error.__traceback__
-    while entry is not None:
-        if entry.tb_frame.f_code is not call_handling.__code__:
-            previous = entry
-        elif previous is None:
-            error.__traceback__ = entry.tb_next
-        else:
+    own = call_handling.__code__
+    while True:
+        # Looked at anew each time: frames that another thread has put in front, by raising the error, are to stay. With
+        # a GIL, from 3.11 on, no other thread runs between this look and the change.
+        entry = error.__traceback__
+        if entry is None or entry.tb_frame.f_code is not own:
+            break
+        error.__traceback__ = entry.tb_next
+    previous = entry
+    while previous is not None:
+        entry = previous.tb_next
+        if entry is not None and entry.tb_frame.f_code is own:
             previous.tb_next = entry.tb_next
-        entry = entry.tb_next
+        else:
+            previous = entry
 
 
 def without_frames_of(error: BaseException, *files: str) -> BaseException:
