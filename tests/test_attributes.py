@@ -44,7 +44,4 @@ def test_attributes_are_set_from_the_beginning(file: Path) -> None:
         "_Thread._started",
         "_shutdown",
         "tb_next",  # A traceback's.
-        "ParallelExecutor._process",  # In a function that __init__ calls, and so the next two.
-        "ParallelExecutor._calls",
-        "ParallelExecutor._all_ended",
     }

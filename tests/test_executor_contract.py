@@ -17,12 +17,12 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 import pytest
 
 from conftest import LIMIT, Uncaught, wait_for_idle_threads
-from parallel import ParallelExecutor, parallel
+from parallel import ParallelExecutor, _threads, parallel
 
 Submit = Callable[..., "Future[Any]"]
 
@@ -532,10 +532,38 @@ def test_a_call_whose_submit_is_interrupted_is_not_waited_for() -> None:
             raise KeyboardInterrupt
 
     executor = ParallelExecutor()
-    executor._calls = Calls()
+    running = executor._running_here()
+    running.calls = Calls()
     with pytest.raises(KeyboardInterrupt):
         executor.submit(int)
-    assert not executor._calls
+    assert not running.calls
+    executor.shutdown()
+
+
+def test_no_call_is_lost_when_two_are_the_first_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Running(Dict[Any, Any]):
+        def get(self, process: object, default: Any = None) -> Any:
+            """Another thread submits a call between the look and what comes of it."""
+            running = super().get(process, default)
+            if not submitted:
+                submitted.append(None)
+                submitted.append(executor.submit(go.wait))
+            return running
+
+    submitted: list[Any] = []
+    go = threading.Event()
+    executor = ParallelExecutor()
+    in_parent = executor.submit(go.wait)
+    try:
+        executor._running = Running(executor._running)
+        monkeypatch.setattr(_threads, "process", object())
+        submitted.append(executor.submit(go.wait))
+        assert list(executor._running_here().calls) == submitted[1:]
+        assert repr(executor) == "<ParallelExecutor: 2 calls running>"
+        assert len(executor._running) == 1  # Nothing is kept of the parent's.
+    finally:
+        go.set()
+        wait([in_parent, *submitted[1:]])
     executor.shutdown()
 
 

@@ -31,7 +31,8 @@ class ParallelExecutor(Executor):
     def __init__(self) -> None:
         """Makes an executor, which needs no arguments: there is nothing to set."""
         self._shut_down = False
-        self._start_anew()
+        # By process: the calls of a parent never end in a forked child.
+        self._running: dict[object, _Running] = {}
 
     @classmethod
     def execute_one(cls, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -92,12 +93,10 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for one more thread.
         """
         name = checked_name(fn, "ParallelExecutor.submit()")
-        if self._process is not _threads.process:
-            self._start_anew()
         call = _SubmittedCall(self, fn, args, kwargs, name)
         try:
             # First noted and then checked; shutdown() does the two the other way round, so one of them sees the other.
-            self._calls[call] = None
+            self._running_here().calls[call] = None
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             _threads.current.start(call)
@@ -119,34 +118,46 @@ class ParallelExecutor(Executor):
                 waiting for it can be gone on with by calling this again.
         """
         del cancel_futures
-        if self._process is not _threads.process:
-            self._start_anew()
         self._shut_down = True
         if not wait:
             return
-        if any(call.thread == get_ident() for call in list(self._calls)):
+        running = self._running_here()
+        if any(call.thread == get_ident() for call in list(running.calls)):
             raise RuntimeError("cannot join current thread")
-        if self._calls:
-            self._all_ended.wait()
+        if running.calls:
+            running.all_ended.wait()
 
     def __repr__(self) -> str:
-        # In a child process, the calls of the parent do not run.
-        running = len(self._calls) if self._process is _threads.process else 0
+        running = len(self._running_here().calls)
         states = ["shut down"] if self._shut_down else []
         if running or not states:
             states.append(f"{running or 'no'} call{'' if running == 1 else 's'} running")
         return f"<{type(self).__name__}: {', '.join(states)}>"
 
-    def _start_anew(self) -> None:
-        """Forgets the calls of a parent process, which never end in this one."""
-        self._process = _threads.process
-        self._calls: dict[_SubmittedCall, None] = {}
-        self._all_ended = Gate()
+    def _running_here(self) -> _Running:
+        """The calls that run in this process."""
+        running = self._running.get(_threads.process)
+        if running is None:
+            # Of several threads that are the first in a forked child, all get the same.
+            running = self._running.setdefault(_threads.process, _Running())
+            for process in list(self._running):
+                if process is not _threads.process:
+                    self._running.pop(process, None)
+        return running
 
     def _forget(self, call: _SubmittedCall) -> None:
-        self._calls.pop(call, None)
-        if self._shut_down and not self._calls:
-            self._all_ended.open()
+        running = self._running_here()
+        running.calls.pop(call, None)
+        if self._shut_down and not running.calls:
+            running.all_ended.open()
+
+
+class _Running:
+    """The calls of an executor that run in one process, and the wait for their end."""
+
+    def __init__(self) -> None:
+        self.calls: dict[_SubmittedCall, None] = {}
+        self.all_ended = Gate()
 
 
 class Call(CallFuture):
