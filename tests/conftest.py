@@ -20,7 +20,7 @@ from parallel import _threads
 
 settings.register_profile(
     "ci",
-    max_examples=200,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
@@ -35,6 +35,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else 
 
 LIMIT = 30.0
 """For how many seconds a test waits for what must happen, before it fails."""
+
+
+def pytest_collection_finish() -> None:
+    """Has no collection of garbage look at what was imported for all tests, which would take the longest part of it."""
+    if not PYPY and sys.version_info >= (3, 9):  # On 3.8, Hypothesis asks the collector who holds its random generator.
+        gc.collect()
+        gc.freeze()
 
 
 def busy_threads() -> list[threading.Thread]:
