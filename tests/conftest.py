@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import none
 
 from parallel import _threads
 
@@ -39,9 +40,15 @@ LIMIT = 30.0
 
 def pytest_collection_finish() -> None:
     """Has no collection of garbage look at what was imported for all tests, which would take the longest part of it."""
-    if not PYPY and sys.version_info >= (3, 9):  # On 3.8, Hypothesis asks the collector who holds its random generator.
+    if not PYPY:
+        make_hypothesis_ready()
         gc.collect()
         gc.freeze()
+
+
+@given(none())
+def make_hypothesis_ready(_: None) -> None:
+    """Has Hypothesis make its random generator, of which it wants to know from the collector who holds it."""
 
 
 def busy_threads() -> list[threading.Thread]:
