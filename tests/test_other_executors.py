@@ -340,8 +340,12 @@ POOLS = [
 def pool(request: pytest.FixtureRequest) -> Iterator[Executor]:
     with request.param(2) as executor:
         # The threads that it uses here are started before any test looks which there are: two calls at once need all of
-        # them. Nothing that is tested depends on how long they sleep.
-        wait([executor.submit(time.sleep, 0.05) for _ in range(2)], LIMIT)
+        # them. A pool of interpreters cannot be told to hold calls until both run, so they sleep for longer and longer,
+        # until they did.
+        for seconds in [0.05, 0.2, 1.0, 5.0]:
+            wait([executor.submit(time.sleep, seconds) for _ in range(2)], LIMIT)
+            if not isinstance(executor, ThreadPoolExecutor) or len(executor._threads) == 2:
+                break
         yield executor
 
 
