@@ -111,7 +111,7 @@ async def serve(folder: Path, port: int, *, self_test: bool) -> None:
 def main() -> None:
     """Serves until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--self-test", action="store_true", help="ask itself on a free port and end")
     options = parser.parse_args()
     with TemporaryDirectory() as folder, suppress(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
+from multiprocessing import get_context
 from typing import Any
 
 from parallel import ParallelExecutor, parallel, parallel_map
@@ -46,11 +47,12 @@ def executor_on(where: str, scheduler: str | None, stack: ExitStack) -> Executor
     if where == "threads":
         return stack.enter_context(ParallelExecutor())
     if where == "processes":
-        return stack.enter_context(ProcessPoolExecutor())
+        # Forked from a program with threads, a process may hang.
+        return stack.enter_context(ProcessPoolExecutor(mp_context=get_context("spawn")))
     try:
         distributed: Any = import_module("distributed")
     except ModuleNotFoundError:
-        raise SystemExit("This needs Dask: pip install distributed") from None
+        raise SystemExit("This needs Dask: uv run --group integrations python examples/many_machines.py") from None
     cluster: Any = scheduler
     if scheduler is None:
         cluster = stack.enter_context(distributed.LocalCluster(dashboard_address=None))
@@ -63,9 +65,13 @@ def executor_on(where: str, scheduler: str | None, stack: ExitStack) -> Executor
 def main() -> None:
     """Prints what the calls returned."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--on", choices=["threads", "processes", "dask"], default="threads", help="%(default)s")
+    parser.add_argument(
+        "--on", choices=["threads", "processes", "dask"], default="threads", help="default: %(default)s"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster's; without, one is started here")
     options = parser.parse_args()
+    if options.scheduler and options.on != "dask":
+        parser.error("--scheduler is for --on dask")
 
     with ExitStack() as stack:
         executor = executor_on(options.on, options.scheduler, stack)

@@ -56,9 +56,11 @@ def main() -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--bar", choices=BARS, help="the first of them that is there")
     options = parser.parse_args()
+    if not options.folder.is_dir():
+        parser.error(f"{options.folder} is not a folder")
     bar = options.bar or next(name for name in BARS if name == "numbers" or find_spec(name))
     if bar != "numbers" and not find_spec(bar):
-        sys.exit(f"This needs {bar}: pip install {bar}")
+        sys.exit(f"This needs {bar}: uv run --group integrations python examples/progress.py")
 
     files = sorted(options.folder.rglob("*.py"))
     # A thread for each of thousands of files would be too much for the disk.

@@ -11,6 +11,7 @@ import sys
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 
@@ -37,6 +38,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", metavar="FOLDER")
     options = parser.parse_args()
+    if not Path(options.folder).is_dir():
+        parser.error(f"{options.folder} is not a folder")
 
     # Ctrl-C reaches every program at the terminal; the one that started this one decides when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

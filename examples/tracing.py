@@ -67,7 +67,7 @@ def main() -> None:
     global tracer  # noqa: PLW0603  # As programs do that set tracing up once.
     argparse.ArgumentParser(description=__doc__).parse_args()
     if not find_spec("opentelemetry"):
-        sys.exit("This needs OpenTelemetry: pip install opentelemetry-sdk")
+        sys.exit("This needs OpenTelemetry: uv run --group integrations python examples/tracing.py")
     from opentelemetry import trace  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415  # See above.
     from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415  # As above.
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415  # As above.

@@ -114,7 +114,7 @@ TAKES_FUNCTIONS: dict[str, Entry] = {
 
 NO_FUNCTIONS: dict[str, tuple[Any, str]] = {
     "nothing": (None, "None"),
-    "a number": (7, "7 (a int)"),
+    "a number": (7, "7 (an int)"),
     "a string": ("load", "'load' (a str)"),
     "an object": (object(), "object"),
     "what a call returned": ([1, 2], "list"),
@@ -163,6 +163,13 @@ def test_a_coroutine_is_refused() -> None:
         coroutine.close()
 
 
+@pytest.mark.parametrize("name", TAKES_FUNCTIONS)
+def test_functions_in_a_list_are_refused_with_a_word_about_that(name: str) -> None:
+    with pytest.raises(TypeError) as error:
+        TAKES_FUNCTIONS[name]([a_function, a_function])
+    facts(error, "function", "list", "pass the function itself, neither what calling it returned nor a list of")
+
+
 ENTERS_WHAT_IT_TAKES = {"parallel()"}
 
 
@@ -199,7 +206,7 @@ TAKES_MANAGERS: dict[str, Entry] = {
     ("target", "came", "hint"),
     [
         (None, "None", ""),
-        (7, "7 (a int)", ""),
+        (7, "7 (an int)", ""),
         (object(), "object", ""),
         (OnlyEnter(), "OnlyEnter", ""),
         (a_function, "a_function", "parallel(func)(...)"),
@@ -227,7 +234,7 @@ def test_an_asynchronous_context_manager_is_refused_with_the_way_to_enter_it(tar
 def test_parallel_says_that_it_takes_both() -> None:
     with pytest.raises(TypeError) as error:
         parallel(7)  # type: ignore[call-overload]  # The mistake.
-    facts(error, "function or a context manager", "7 (a int)")
+    facts(error, "function or a context manager", "7 (an int)")
 
 
 # Options of the other kind
@@ -273,7 +280,7 @@ TAKES_EXECUTORS: dict[str, Entry] = {
 @pytest.mark.parametrize(
     ("executor", "came", "hint"),
     [
-        (7, "7 (a int)", ""),
+        (7, "7 (an int)", ""),
         ("threads", "'threads' (a str)", ""),
         (object(), "object", ""),
         (OnlySubmits(), "OnlySubmits", ""),
@@ -351,7 +358,7 @@ TAKES_PARALLEL_EXIT: dict[str, Entry] = {
 
 @pytest.mark.parametrize("entry", TAKES_PARALLEL_EXIT.values(), ids=TAKES_PARALLEL_EXIT.keys())
 @pytest.mark.parametrize(
-    ("parallel_exit", "came"), [(1, "1 (a int)"), ("yes", "'yes' (a str)"), (None, "None"), (object(), "object")]
+    ("parallel_exit", "came"), [(1, "1 (an int)"), ("yes", "'yes' (a str)"), (None, "None"), (object(), "object")]
 )
 def test_what_is_neither_true_nor_false_is_refused(entry: Entry, parallel_exit: Any, came: str) -> None:
     with pytest.raises(TypeError) as error:
@@ -365,7 +372,7 @@ def test_what_is_neither_true_nor_false_is_refused(entry: Entry, parallel_exit: 
         ("NEVER", "'NEVER' (a str)"),
         ("all_completed", "'all_completed'"),
         (None, "None"),
-        (3, "3 (a int)"),
+        (3, "3 (an int)"),
         ([], "list"),
     ],
 )

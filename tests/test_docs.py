@@ -68,7 +68,7 @@ def marks_of(page: Path) -> list[pytest.MarkDecorator]:
 def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = parsed(page)
     printed = document.namespace["__printed__"] = Printed()
-    document.namespace["__name__"] = page.stem
+    document.namespace["__name__"] = "__main__"  # As in a file that it is pasted into.
     with contextlib.redirect_stdout(printed):
         for example in document.examples():
             example.evaluate()

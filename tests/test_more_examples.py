@@ -54,8 +54,15 @@ def test_many_machines_prints_the_same_wherever_it_runs(where: str) -> None:
 
 def test_many_machines_says_what_to_install() -> None:
     done = run_without("distributed", "many_machines.py", "--on", "dask")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "This needs Dask: pip install distributed\n")
+    command = "uv run --group integrations python examples/many_machines.py"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"This needs Dask: {command}\n")
     assert run_without("distributed", "many_machines.py").returncode == 0
+
+
+def test_many_machines_refuses_a_scheduler_that_it_would_not_use() -> None:
+    done = run(EXAMPLES / "many_machines.py", "--on", "threads", "--scheduler", "tcp://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(": error: --scheduler is for --on dask\n")
 
 
 # The HTTP server
@@ -149,11 +156,18 @@ def test_progress_falls_back_to_what_is_there(folder: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "3 lines in 3 files")
     assert "3 of 3 files" in done.stderr
     done = run_without("tqdm", "progress.py", folder, "--bar", "tqdm")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "This needs tqdm: pip install tqdm\n")
+    command = "uv run --group integrations python examples/progress.py"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"This needs tqdm: {command}\n")
 
 
 def test_progress_of_nothing_ends(tmp_path: Path) -> None:
     assert output_of(EXAMPLES / "progress.py", tmp_path, "--bar", "numbers") == "0 lines in 0 files\n"
+
+
+def test_progress_reports_a_missing_folder(tmp_path: Path) -> None:
+    done = run(EXAMPLES / "progress.py", tmp_path / "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f": error: {tmp_path / 'nowhere'} is not a folder\n")
 
 
 # Tracing
@@ -186,4 +200,5 @@ def test_tracing_nests_spans_and_names_threads() -> None:
 def test_tracing_says_what_to_install() -> None:
     done = run_without("opentelemetry", "tracing.py")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "This needs OpenTelemetry: pip install opentelemetry-sdk\n"
+    command = "uv run --group integrations python examples/tracing.py"
+    assert done.stderr == f"This needs OpenTelemetry: {command}\n"

@@ -33,7 +33,7 @@ def check_function(func: object, where: str) -> None:
         raise TypeError(f"{where} takes a function or another callable, not {describe(func)}{hint}")
     if is_coroutine_function(func):
         raise TypeError(
-            f"{where} takes an ordinary function, not the coroutine function {describe(func)}; "
+            f"{where} takes an ordinary function, not {describe(func)}, which is a coroutine function; "
             f"to run it on a thread of its own, pass a function that calls asyncio.run() on its coroutine"
         )
 
@@ -59,6 +59,8 @@ def hint_for_non_callable(target: object) -> str:
         return "; it is a context manager: to enter it, start the chain with parallel(context_manager)"
     if hasattr(type(target), "__await__"):
         return "; it is awaitable: pass the function itself, not what calling it returned"
+    if isinstance(target, (list, tuple)):
+        return ": pass the function itself, neither what calling it returned nor a list of functions"
     return ": pass the function itself, not what calling it returned"
 
 
@@ -68,7 +70,7 @@ def check_chained_function(func: object) -> None:
         return
     if is_context_manager(func):
         raise TypeError(
-            f"a chain of calls takes functions only, not the context manager {describe(func)}; "
+            f"a chain of calls takes functions only, not {describe(func)}, which is a context manager; "
             f"enter it in a chain of its own, parallel(context_manager), or wrap it in a lambda to call it"
         )
     check_function(func, "FutureCollection.parallel()")
@@ -80,7 +82,7 @@ def check_context_manager(target: object, where: str) -> None:
         return
     if is_async_context_manager(target):
         raise TypeError(
-            f"{where} takes a context manager, not the asynchronous context manager {describe(target)}; "
+            f"{where} takes a context manager, not {describe(target)}, which is an asynchronous context manager; "
             f"enter it with `async with`"
         )
     hint = ""
@@ -177,10 +179,16 @@ def listed(names: Sequence[str]) -> str:
 def describe(target: object) -> str:
     """Says what came: its type and, where it says something, the thing."""
     name = _attribute_of(target, "__qualname__")
+    if isinstance(target, type) and isinstance(name, str):
+        return f"the class {name}"
+    if target is None:
+        return "None"
+    cls = type(target).__name__
+    article = "an" if cls[0] in "aeiou" else "a"
     if isinstance(name, str):
-        return f"{name} (a {type(target).__name__})" if not isinstance(target, type) else f"the class {name}"
-    if target is None or isinstance(target, (bool, int, float, str, bytes)):
-        return f"{target!r} (a {type(target).__name__})" if target is not None else "None"
+        return f"{name} ({article} {cls})"
+    if isinstance(target, (bool, int, float, str, bytes)):
+        return f"{target!r} ({article} {cls})"
     return f"an object of type {type(target).__qualname__}"
 
 
