@@ -108,7 +108,7 @@ CHECKERS = {
         ("pyrefly", "check", "--output-format=json", "--summary=none"),
         ("--python-interpreter-path", "--python-version"),
         _parse_pyrefly,
-        {"pyrefly.toml": 'preset = "strict"\nproject-includes = ["typing_tests"]\n'},
+        {"pyrefly.toml": 'preset = "strict"\nuse-ignore-files = false\nproject-includes = ["typing_tests"]\n'},
     ),
     "ty": Checker(
         ("ty", "check", "--output-format=concise", "--error-on-warning", "typing_tests"),
