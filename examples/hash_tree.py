@@ -50,11 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", metavar="FOLDER")
     parser.add_argument(
-        "--at-once",
-        type=int,
-        metavar="N",
-        default=4 * (os.cpu_count() or 1),
-        help="files read at once (default: %(default)s)",
+        "--at-once", type=int, metavar="N", default=4 * (os.cpu_count() or 1), help="files read at once (%(default)s)"
     )
     options = parser.parse_args()
     if options.at_once < 1:

@@ -187,6 +187,21 @@ def test_a_callable_context_manager_is_not_chained_onto_calls() -> None:
     facts(error, "functions only", "context manager", "lambda")
 
 
+@pytest.mark.parametrize("name", TAKES_FUNCTIONS)
+def test_an_asynchronous_context_manager_where_a_function_is_expected_is_refused_with_the_way_to_enter_it(
+    name: str,
+) -> None:
+    with pytest.raises(TypeError) as error:
+        TAKES_FUNCTIONS[name](AsyncManager())
+    facts(error, "AsyncManager", "asynchronous context manager", "async with")
+
+
+def test_a_callable_asynchronous_context_manager_is_not_chained_onto_calls() -> None:
+    with pytest.raises(TypeError) as error:
+        chain_of_calls().parallel(async_manager_function())
+    facts(error, "functions only", "asynchronous context manager", "async with", "lambda")
+
+
 # Where a context manager is expected
 
 
@@ -213,6 +228,8 @@ TAKES_MANAGERS: dict[str, Entry] = {
         (manager_function, "manager_function", "pass what calling it returns"),
         (Manager, "Manager", "did you mean Manager()?"),
         (AsyncManager(), "AsyncManager", "async with"),
+        (coroutine_function, "coroutine_function", "a coroutine function: run it in a chain of its own"),
+        (AsyncCallable(), "AsyncCallable", "a coroutine function"),
     ],
 )
 def test_what_with_would_not_take_is_refused(name: str, target: Any, came: str, hint: str) -> None:
@@ -259,6 +276,27 @@ def test_an_executor_for_a_context_manager_is_refused() -> None:
     with ThreadPoolExecutor() as executor, pytest.raises(TypeError) as error:
         parallel(Manager(), executor=executor)  # type: ignore[call-overload]  # The mistake.
     facts(error, "executor=", "calls", "context manager")
+
+
+@pytest.mark.parametrize(
+    ("entry", "options"),
+    [
+        (lambda **options: chain_of_calls().parallel(a_function, **options), ["timeout", "parallel_exit"]),
+        (lambda **options: FutureCollection.create(a_function, **options), ["timeout", "parallel_exit"]),
+        (lambda **options: parallel_map(str, [1], **options), ["timeout", "parallel_exit"]),
+        (
+            lambda **options: chain_of_contexts().parallel(Manager(), **options),
+            ["timeout", "parallel_exit", "executor"],
+        ),
+        (lambda **options: FutureContextCollection.create(Manager(), **options), ["executor"]),
+        (lambda **options: parallel_contexts([Manager()], **options), ["executor"]),
+    ],
+)
+def test_an_option_that_is_not_there_is_refused_by_its_name(entry: Callable[..., object], options: list[str]) -> None:
+    for option in options:
+        with pytest.raises(TypeError) as error:
+            entry(**{option: None})
+        facts(error, f"'{option}'")
 
 
 class OnlySubmits:

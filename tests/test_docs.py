@@ -22,7 +22,6 @@ from conftest import PYPY
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-SHELL_COMMAND = re.compile(r"^(?:    |\$ )?((?:pip|uv|python) .*)$", re.MULTILINE)
 
 
 class Printed(io.StringIO):
@@ -168,3 +167,9 @@ def test_the_readme_holds_the_examples_that_are_also_programs(number: int) -> No
 
     assert block
     assert [line for line in statements(program) if line not in statements(block)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_tells_anyone_to_install_what_belongs_to_others(page: Path) -> None:
+    installs = re.findall(r"(?:install|add|--with)[^\n`]*", page.read_text(encoding="utf-8"))
+    assert not [line for line in installs if re.search(r"[ '\"](python-)?parallel\b(?![./])", line)]

@@ -7,15 +7,18 @@ import importlib.util
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier, Lock
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 
 from conftest import LIMIT
+from parallel import ParallelExecutor, parallel
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -137,12 +140,17 @@ def test_hash_tree_reports_a_missing_folder(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"{tmp_path / 'nowhere'}: ")
 
 
-def test_hash_tree_reads_as_many_files_at_once_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("hash_tree", EXAMPLES / "hash_tree.py")
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    hash_tree = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hash_tree)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_hash_tree_reads_as_many_files_at_once_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    hash_tree = load("hash_tree")
 
     three_inside = Barrier(3)
     lock = Lock()
@@ -181,6 +189,31 @@ def test_hash_tree_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
         os.close(terminal)
     assert done.stdout.count("\n") == 3
     assert shown == b"\r1 of 3 files\r2 of 3 files\r3 of 3 files\r\n"
+
+
+@pytest.mark.parametrize("name", ["quickstart", "hash_tree", "start_services"])
+def test_the_first_examples_are_short(name: str) -> None:
+    assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 80
+
+
+def test_start_services_stores_all_pages_of_both_servers() -> None:
+    start_services = load("start_services")
+
+    @contextmanager
+    def database() -> Iterator[sqlite3.Connection]:
+        with start_services.database() as store:
+            yield store
+            stored.extend(store.execute("SELECT address, text FROM page WHERE address LIKE 'http:%'"))
+
+    stored: list[tuple[str, str]] = []
+    services = parallel(start_services.web_server("one")).parallel(start_services.web_server("two"))
+    start_services.seconds_of(
+        services.parallel(database()), lambda addresses: ParallelExecutor().map(start_services.fetch, addresses)
+    )
+    assert len({address for address, _ in stored}) == 30
+    assert [text for _, text in stored] == [
+        f"<h1>Page {n} of {name}</h1>" for name in ("one", "two") for n in range(15)
+    ]
 
 
 def test_start_services_is_faster_in_parallel_and_leaves_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import itertools
 import pydoc
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any, Callable
 import pytest
 
 from conftest import LIMIT, wait_until
-from parallel import FutureCollection, ParallelExecutor, ReturnWhen, parallel
+from parallel import FutureCollection, ParallelExecutor, ReturnWhen, future_collection, parallel
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
 
@@ -235,11 +236,17 @@ def test_one_failure_is_raised_itself_with_its_traceback() -> None:
     assert [frame for frame in frames if frame.filename.endswith("parallel_executor.py")] == []
 
 
-def test_several_failures_are_raised_as_a_group_in_the_order_of_the_chain() -> None:
-    first, second = ValueError(1), KeyError(2)
-    with pytest.raises(ExceptionGroup, match="2 of 3 calls failed") as caught:
-        parallel(fail)(first).parallel(str)(1).parallel(fail)(second).results()
-    assert caught.value.exceptions == (first, second)
+@pytest.mark.parametrize("first_to_fail", [0, 2])
+def test_several_failures_are_raised_as_a_group_in_the_order_of_the_chain(first_to_fail: int) -> None:
+    with Gate(ValueError(1)) as first, Gate(KeyError(2)) as second:
+        calls: Any = parallel(first.call)().parallel(str)(1).parallel(second.call)()
+        (second if first_to_fail else first).go.set()
+        wait_until(lambda: calls._held[0][first_to_fail].future.done())
+        first.go.set()
+        second.go.set()
+        with pytest.raises(ExceptionGroup, match="2 of 3 calls failed") as caught:
+            calls.results()
+        assert caught.value.exceptions == (first.outcome, second.outcome)
 
 
 def test_a_group_with_an_interrupt_is_a_base_exception_group() -> None:
@@ -328,6 +335,15 @@ def test_a_time_limit_that_passes_names_the_calls_and_leaves_them_running() -> N
         assert calls.results(timeout=LIMIT) == ("1", "late", "late")
 
 
+def test_the_time_limit_is_one_for_all_calls_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each look at the clock finds that this much time has passed since the one before.
+    monkeypatch.setattr(future_collection, "monotonic", itertools.count(0, 2 * LIMIT).__next__)
+    with Gate() as gate:
+        calls = parallel(gate.call)().parallel(str)(1)
+        with pytest.raises(TimeoutError, match="1 of 2 calls still running"):
+            calls.results(timeout=3 * LIMIT)
+
+
 def test_failures_go_before_the_time_limit_which_is_their_context() -> None:
     with Gate() as gate:
         error = ValueError("failed before")
@@ -375,6 +391,13 @@ def test_results_gives_the_same_answer_again() -> None:
         assert caught.value is error
         lengths.add(len(traceback.extract_tb(error.__traceback__)))
     assert len(lengths) == 1
+    bad = parallel(fail)(error).parallel(str)(1).parallel(fail)(KeyError())
+    answers = []
+    for _ in range(3):
+        with pytest.raises(ExceptionGroup) as group:
+            bad.results()
+        answers.append((group.value.message, group.value.exceptions))
+    assert answers[0] == answers[1] == answers[2]
     good = parallel(str)(1)
     assert good.results() == good.results() == ("1",)
 

@@ -199,6 +199,15 @@ def test_the_time_limit_covers_all_enters_and_exits_what_was_entered(log: list[s
     assert slow.threads[0] == slow.threads[1]
 
 
+def test_the_time_limit_begins_when_the_block_is_entered(log: list[str]) -> None:
+    go = threading.Event()
+    chain = parallel(Manager("a", log, enter=lambda: go.wait(0.1) and None), timeout=0.5)
+    assert not go.wait(0.6)
+    with chain:
+        pass
+    assert log == ["enter a", "exit a"]
+
+
 def test_the_error_of_a_late_exit_is_reported(log: list[str], uncaught: list[Uncaught]) -> None:
     go = threading.Event()
     late = KeyError("late")

@@ -57,6 +57,8 @@ def hint_for_non_callable(target: object) -> str:
     """Says what to do instead of passing ``target``, which cannot be called."""
     if is_context_manager(target):
         return "; it is a context manager: to enter it, start the chain with parallel(context_manager)"
+    if is_async_context_manager(target):
+        return "; it is an asynchronous context manager: enter it with `async with`"
     if hasattr(type(target), "__await__"):
         return "; it is awaitable: pass the function itself, not what calling it returned"
     if isinstance(target, (list, tuple)):
@@ -73,6 +75,11 @@ def check_chained_function(func: object) -> None:
             f"a chain of calls takes functions only, not {describe(func)}, which is a context manager; "
             f"enter it in a chain of its own, parallel(context_manager), or wrap it in a lambda to call it"
         )
+    if is_async_context_manager(func):
+        raise TypeError(
+            f"a chain of calls takes functions only, not {describe(func)}, which is an asynchronous context manager; "
+            f"enter it with `async with`, or wrap it in a lambda to call it"
+        )
     check_function(func, "FutureCollection.parallel()")
 
 
@@ -88,6 +95,8 @@ def check_context_manager(target: object, where: str) -> None:
     hint = ""
     if isinstance(target, type) and hasattr(target, "__enter__"):
         hint = f"; did you mean {target.__name__}()?"
+    elif is_coroutine_function(target):
+        hint = "; it is a coroutine function: run it in a chain of its own, parallel(asyncio.run)(coroutine)"
     elif callable(target):
         hint = "; it is callable: pass what calling it returns, or call it in a chain of its own, parallel(func)(...)"
     raise TypeError(f"{where} takes a context manager (with __enter__ and __exit__), not {describe(target)}{hint}")
