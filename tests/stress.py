@@ -1,7 +1,7 @@
 """Everything at once, from several threads: every call runs once, every manager that was entered is left once.
 
-``python tests/stress.py --seconds 600`` runs it for ten minutes. It prints figures, and exits with 1 if a promise was
-broken. The same ``--seed`` makes the same programs, though never the same interleaving.
+``python tests/stress.py --seconds 600`` runs it for ten minutes. It prints what it did and saw how often, and exits
+with 1 if a promise was broken. The same ``--seed`` makes the same programs, though never the same interleaving.
 
 Threads come and go all the time: they end when they have been idle for milliseconds. They are switched as often as the
 interpreter can.
@@ -88,6 +88,20 @@ class Manager:
         return self._suppresses
 
 
+class LateManager(Manager):
+    """A manager that enters when it is not waited for any more, and fails."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self._fails_to_enter = driver.dice.random() < 0.5
+        self._fails_to_exit = True
+        self.go_on = threading.Event()
+
+    def __enter__(self) -> int:
+        self.go_on.wait(LIMIT)
+        return super().__enter__()
+
+
 class Driver:
     """A thread that uses the library in all ways, as its dice fall."""
 
@@ -101,6 +115,7 @@ class Driver:
             self.make_map,
             self.make_nested_calls,
             self.enter_block,
+            self.give_up_entering,
             self.use_executor,
             self.set_future,
         ]
@@ -114,15 +129,21 @@ class Driver:
 
     def drive(self, end: float) -> None:
         """Uses the library until then."""
+        if self._may_fork:
+            self.fork()  # Once at least, however slow the machine.
         while time.monotonic() < end:
             way = self.dice.choice(self._ways)
+            self.books.totals[way.__name__] += 1
             try:
                 if self._may_fork and self.dice.random() < 0.01:
                     self.fork()
                 way()
-            except (StressError, TimeoutError, SystemExit):  # A callback of a future that is done raises here.
+            except TimeoutError:
+                self.books.totals["timeouts taken"] += 1
+            except (StressError, SystemExit):  # A callback of a future that is done raises here.
                 self.books.totals["errors taken"] += 1
             except BaseExceptionGroup as group:
+                self.books.totals["groups taken"] += 1
                 unexpected = group.split((StressError, TimeoutError))[1]
                 if unexpected is not None:
                     self.books.wrong.append(f"{way.__name__}: {unexpected!r}")
@@ -131,16 +152,16 @@ class Driver:
             if self.dice.random() < 0.02:
                 time.sleep(0.005)
 
-    def call(self, *, may_fail: bool = True) -> Callable[..., int]:
+    def call(self, what: str = "call", *, may_fail: bool = True) -> Callable[..., int]:
         """A function that notes that it ran, and fails or takes its time as the dice fall."""
-        number, pause, fails = self.next_number(), self.pause(), may_fail and self.dice.random() < 0.15
+        number, pause, fails = self.next_number(), self.pause(), may_fail and self.dice.random() < 0.3
 
         def call(*_: object) -> int:
             self.books.ran.append(number)
             if pause:
                 time.sleep(pause)
             if fails:
-                raise StressError("call")
+                raise StressError(what)
             return number
 
         self.books.started.append(number)
@@ -166,7 +187,7 @@ class Driver:
 
     def make_chain(self) -> None:
         calls: Any = parallel(self.call())()
-        for _ in range(self.dice.randrange(4)):
+        for _ in range(self.dice.randrange(8)):
             calls = calls.parallel(self.call())()
         self.ask(calls)
 
@@ -214,13 +235,21 @@ class Driver:
             if not reached:
                 inside()
 
+    def give_up_entering(self) -> None:
+        manager = LateManager(self)
+        try:
+            with parallel(manager, timeout=0).parallel(Manager(self)):
+                self.books.wrong.append("a block was entered that could not be")
+        finally:
+            manager.go_on.set()
+
     def use_executor(self) -> None:
         with ParallelExecutor() as executor:
             for _ in range(self.dice.randrange(5)):
                 executor.submit(self.call()).add_done_callback(self.callback())
 
     def set_future(self) -> None:
-        future = ParallelExecutor.execute_one(self.call())
+        future = ParallelExecutor.execute_one(self.call("call of a set future"))
         try:
             future.set_result(0)
         except InvalidStateError:
@@ -288,7 +317,8 @@ def run(seconds: float, seed: int) -> Books:
 
     def note_uncaught(report: Any) -> None:
         if isinstance(report.exc_value, (StressError, SystemExit, TimeoutError)):
-            books.totals["errors reported"] += 1
+            kind = "timeout" if isinstance(report.exc_value, TimeoutError) else report.exc_value
+            books.totals[f"errors reported: {kind}"] += 1
         else:
             books.wrong.append(f"uncaught: {told(report)}")
 
@@ -307,8 +337,8 @@ def run(seconds: float, seed: int) -> Books:
 def main() -> int:
     """The program."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=20.0, help="for how long it runs (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="what the dice begin with (%(default)s)")
     arguments = parser.parse_args()
     faulthandler.dump_traceback_later(arguments.seconds + 2 * LIMIT, exit=True)
     books = run(arguments.seconds, arguments.seed)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import logging
+import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import (
     ALL_COMPLETED,
@@ -234,6 +236,34 @@ def test_a_call_that_shuts_its_executor_down_and_waits_is_told_that_it_cannot(ex
         executor.submit(executor.shutdown).result(LIMIT)
 
 
+# "Regardless of the value of wait, the entire Python program will not exit until all pending futures are done
+# executing."
+
+
+@pytest.mark.parametrize("executor_made", ["ParallelExecutor()", "ThreadPoolExecutor(1)"])
+def test_the_program_does_not_exit_before_calls_that_no_shutdown_waited_for_have_ended(executor_made: str) -> None:
+    code = f"""
+    import threading, time
+    from concurrent.futures import ThreadPoolExecutor
+    from parallel import ParallelExecutor
+    def call():
+        go.wait()
+        time.sleep(0.2)
+        print("call\\n", end="", flush=True)
+    go = threading.Event()
+    executor = {executor_made}
+    executor.submit(call)
+    executor.submit(call)
+    executor.shutdown(wait=False)
+    print("main program", flush=True)
+    go.set()
+    """
+    program = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=LIMIT, check=True)
+    assert done.stdout.splitlines() == ["main program", "call", "call"]
+    assert done.stderr == ""
+
+
 # "If cancel_futures is True, this method will cancel all pending futures that the executor has not started running.
 # Any futures that are completed or running won't be cancelled, regardless of the value of cancel_futures."
 
@@ -247,6 +277,26 @@ def test_shutdown_cancels_no_future_that_is_completed_or_running(executor: Execu
     gate.set()
     assert running.result(LIMIT) == 1
     assert not completed.cancelled()
+
+
+# "If both cancel_futures and wait are True, all futures that the executor has started running will be completed prior
+# to this method returning. The remaining futures are cancelled."
+
+
+@pytest.mark.skipif(sys.version_info < (3, 9), reason="3.9 brought cancel_futures")
+def test_shutdown_that_cancels_waits_for_running_calls_all_the_same(executor: Executor, gate: threading.Event) -> None:
+    running = stopped_at(gate, executor.submit, 1)
+    thread = threading.Thread(target=executor.shutdown, kwargs={"wait": True, "cancel_futures": True})
+    thread.start()
+    try:
+        thread.join(0.05)
+        assert thread.is_alive()
+    finally:
+        gate.set()
+        thread.join(LIMIT)
+    assert not thread.is_alive()
+    assert running.done()
+    assert running.result() == 1
 
 
 # "You can avoid having to call this method explicitly if you use the with statement, which will shutdown the Executor

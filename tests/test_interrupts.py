@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals as POS
 
 PREAMBLE = """
 import signal, threading, time
-from parallel import ParallelExecutor, _threads, parallel
+from parallel import ParallelExecutor, ReturnWhen, _threads, parallel
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # What starts the tests may have it ignored.
 
@@ -90,16 +90,17 @@ def run(code: str, *interrupt_after: str) -> tuple[int, list[str], str]:
     return process.returncode, lines + output.splitlines(), errors
 
 
-def test_ctrl_c_while_results_waits_comes_out_at_once_and_the_calls_go_on() -> None:
-    code = """
+@pytest.mark.parametrize("return_when", ["ALL_COMPLETED", "FIRST_EXCEPTION"])
+def test_ctrl_c_while_results_waits_comes_out_at_once_and_the_calls_go_on(return_when: str) -> None:
+    code = f"""
         go = threading.Event()
         calls = parallel(go.wait)(20)
         try:
             print("waiting", flush=True)
-            calls.results()
+            calls.results(return_when=ReturnWhen.{return_when})
         except KeyboardInterrupt:
             go.set()
-            print("interrupted", calls.results())
+            print("interrupted", calls.results(return_when=ReturnWhen.{return_when}))
     """
     assert run(code, "waiting") == (0, ["waiting", "interrupted (True,)"], "")
 
@@ -163,15 +164,96 @@ def test_a_second_ctrl_c_while_leaving_exits_every_manager_once_all_the_same() -
     assert lines.index("interrupted") < lines.index("exit third None")
 
 
-def test_ctrl_c_at_the_exit_gives_up_waiting_for_calls() -> None:
+def test_a_second_ctrl_c_while_leaving_in_parallel_exits_every_manager_once_all_the_same() -> None:
     code = """
-        def outlive_main_thread():
-            while not _threads.current._main_thread_ended:
-                time.sleep(0.01)
-            say("waited for")
-            time.sleep(60)
-        ParallelExecutor.execute_one(outlive_main_thread)
+        class Slow(Manager):
+            def __exit__(self, *details):
+                say("leaving", self.name)
+                assert go.wait(20)
+                super().__exit__(*details)
+        def interrupt(*details):
+            say("interrupt")
+            signal.default_int_handler(*details)
+        signal.signal(signal.SIGINT, interrupt)
+        go = threading.Event()
+        try:
+            with parallel(Manager("first"), parallel_exit=True).parallel(Slow("second")).parallel(Slow("third")):
+                pass
+        except KeyboardInterrupt as error:
+            say("interrupted", type(error.__context__).__name__)
+            go.set()
     """
-    status, lines, _ = run(code, "waited for")
+    status, lines, errors = run(code, "leaving second", "interrupt")
+    assert (status, errors) == (0, "")
+    assert lines.count("interrupt") == 2
+    exits = ["exit first None", "exit second None", "exit third None"]
+    assert sorted(line for line in lines if line.startswith("exit")) == exits
+    interrupted = lines.index("interrupted KeyboardInterrupt")
+    assert lines.index("exit first None") < interrupted
+    assert sorted(lines[interrupted + 1 :]) == exits[1:]
+
+
+@pytest.mark.parametrize("parallel_exit", [False, True])
+def test_a_second_ctrl_c_in_the_exits_after_an_interrupted_enter_leaves_nothing_entered(parallel_exit: bool) -> None:
+    code = f"""
+        class Slow(Manager):
+            def __exit__(self, *details):
+                say("leaving", self.name)
+                assert go.wait(20)
+                super().__exit__(*details)
+        class Straggler(Manager):
+            def __enter__(self):
+                while len(_threads.current._parked) < 2:  # The others have not been entered yet.
+                    time.sleep(0.001)
+                return super().__enter__()
+        go = threading.Event()
+        block = parallel(Manager("first"), parallel_exit={parallel_exit})
+        try:
+            with block.parallel(Slow("second")).parallel(Straggler("third", go)):
+                say("body")
+        except KeyboardInterrupt as error:
+            say("interrupted", type(error.__context__).__name__)
+            go.set()
+    """
+    status, lines, errors = run(code, "entering third", "leaving second")
+    assert (status, errors) == (0, "")
+    assert "body" not in lines
+    exits = [f"exit {name} KeyboardInterrupt" for name in ("first", "second", "third")]
+    assert sorted(line for line in lines if line.startswith("exit")) == exits
+    interrupted = lines.index("interrupted KeyboardInterrupt")
+    assert lines.index(exits[0]) < interrupted
+    assert sorted(lines[interrupted + 1 :]) == exits[1:]
+
+
+OUTLIVE_MAIN_THREAD = """
+def outlive_main_thread():
+    while not _threads.current._main_thread_ended:
+        time.sleep(0.01)
+    say("waited for")
+    time.sleep(60)
+"""
+
+
+def reported(errors: str) -> set[str]:
+    """What a process complained of, without where that came from."""
+    lines = errors.splitlines()
+    return {line.rstrip(": ") for line in lines if not line.startswith((" ", "Traceback", "Exception ignored"))}
+
+
+def test_ctrl_c_at_the_exit_gives_up_waiting_for_calls() -> None:
+    status, lines, errors = run(OUTLIVE_MAIN_THREAD + "parallel(outlive_main_thread)()", "waited for")
     assert lines == ["waited for"]
     assert status in (0, 1, -signal.SIGINT)
+    assert reported(errors) <= {"KeyboardInterrupt"}
+
+
+def test_a_second_ctrl_c_after_one_that_ended_the_main_program_gives_up_waiting_for_calls() -> None:
+    code = """
+        calls = parallel(outlive_main_thread)()
+        say("waiting")
+        calls.results()
+    """
+    status, lines, errors = run(OUTLIVE_MAIN_THREAD + textwrap.dedent(code), "waiting", "waited for")
+    assert lines == ["waiting", "waited for"]
+    assert status in (1, -signal.SIGINT)
+    assert reported(errors) == {"KeyboardInterrupt"}

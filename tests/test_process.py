@@ -55,15 +55,20 @@ FLAGS = [
 # From 3.12 on, forking with threads is deprecated; what happens then is what some tests are about.
 
 
-def run(code: str, exit_code: int = 0) -> list[str]:
-    """Runs a program to its end; gives the lines that it printed, and fails if it complained of anything."""
-    done = subprocess.run(
+def run_to_end(code: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end."""
+    return subprocess.run(
         [sys.executable, *FLAGS, "-c", PRELUDE + textwrap.dedent(code)],
         capture_output=True,
         text=True,
         timeout=LIMIT,
         check=False,
     )
+
+
+def run(code: str, exit_code: int = 0) -> list[str]:
+    """Runs a program to its end; gives the lines that it printed, and fails if it complained of anything."""
+    done = run_to_end(code)
     assert done.stderr == ""
     assert done.returncode == exit_code
     return done.stdout.splitlines()
@@ -127,16 +132,31 @@ def test_a_call_that_exits_is_raised_by_results_and_ends_the_program_with_its_co
     run("parallel(sys.exit)(5).results()", 5)
 
 
+@starts_threads_at_exit
+def test_a_main_program_that_raises_is_reported_and_nothing_else_when_its_calls_have_ended() -> None:
+    code = """
+    parallel(lambda: (threading.main_thread().join(), say("call")))()
+    raise ValueError("of the main program")
+    """
+    done = run_to_end(code)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["call"]
+    first, *entries, last = done.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert all(entry.startswith("  ") for entry in entries)
+    assert last == "ValueError: of the main program"
+
+
 def test_idle_threads_do_not_delay_the_exit() -> None:
     code = """
     barrier = threading.Barrier(100)
     parallel_map(lambda _: barrier.wait(), range(100)).results()
     for _ in range(900): ParallelExecutor.execute_one(int).result()
-    atexit.register(lambda: say(time.time()))
+    say(time.time())
     """
-    (at_exit,) = run(code)
+    (main_program_ended,) = run(code)
     # An idle thread would go on for ten seconds.
-    assert time.time() - float(at_exit) < 5
+    assert time.time() - float(main_program_ended) < 5
 
 
 @starts_threads_at_exit
@@ -220,17 +240,44 @@ def test_what_is_never_left_nor_asked_neither_hangs_nor_complains(code: str) -> 
     assert run(code) == []
 
 
-def test_finalizers_that_run_as_the_interpreter_ends_do_not_hang() -> None:
-    code = """
+FINALIZER = """
+def keep(where, parallel, ParallelExecutor, Lock):
+    calls, lock = parallel(int)(), Lock()
+    block = parallel(lock).parallel(Lock())
+    block.__enter__()
+    def enter():
+        with parallel(Lock()).parallel(Lock()): say("entered")
+    def leave():
+        block.__exit__(None, None, None)
+        return "still locked" if lock.locked() else "left"
     class Uses:
-        def __del__(self, ParallelExecutor=ParallelExecutor, say=say):
-            # When it runs late, the library's modules have been emptied already.
-            try: say(ParallelExecutor.execute_one(int).result())
-            except (RuntimeError, AttributeError): say("refused")
-    kept, module = Uses(), sys.modules["threading"]
-    module.kept = Uses()
-    """
-    assert set(run(code)) <= {"refused"}
+        def __del__(self):
+            for use in [
+                lambda: ParallelExecutor.execute_one(int).result(), lambda: parallel(int)().results(),
+                lambda: calls.parallel(int)(), enter, calls.results, leave,
+            ]:
+                try: say(use())
+                except RuntimeError as error: say(error)
+                except (AttributeError, TypeError): say("modules emptied")
+    where.kept = Uses()
+"""
+NO_NEW_CALLS = "cannot schedule new futures after interpreter shutdown"
+runs_finalizers_at_exit = pytest.mark.skipif(PYPY, reason="PyPy runs no finalizers at the exit")
+
+
+@runs_finalizers_at_exit
+def test_a_finalizer_that_runs_as_the_interpreter_ends_is_refused_calls_and_uses_what_is_there() -> None:
+    code = FINALIZER + 'keep(sys.modules["__main__"], parallel, ParallelExecutor, threading.Lock)'
+    assert run(code) == [*[NO_NEW_CALLS] * 4, "(0,)", "left"]
+
+
+@runs_finalizers_at_exit
+def test_a_finalizer_that_runs_when_modules_have_been_emptied_does_not_hang() -> None:
+    *refusals, results, leaving = run(FINALIZER + "keep(threading, parallel, ParallelExecutor, threading.Lock)")
+    assert len(refusals) == 4
+    assert set(refusals) <= {NO_NEW_CALLS, "modules emptied"}
+    assert results == "(0,)"
+    assert leaving in {"left", "modules emptied"}
 
 
 # Forks
@@ -349,6 +396,48 @@ def test_a_child_leaves_a_block_on_its_own_thread_and_the_parent_on_theirs() -> 
         "left second None on its thread",
         "left first None on its thread",
     ]
+
+
+@posix
+@pytest.mark.parametrize("parallel_exit", [False, True])
+@pytest.mark.parametrize("suppresses", [False, True])
+def test_a_childs_exception_reaches_the_exits_in_the_child_and_not_those_in_the_parent(
+    suppresses: bool, parallel_exit: bool
+) -> None:
+    code = FORK + textwrap.dedent(f"""
+    class Suppresses(Manager):
+        def __exit__(self, *details):
+            super().__exit__(*details)
+            return {suppresses}
+    block = parallel(Manager("first"), parallel_exit={parallel_exit})
+    block = block.parallel(Suppresses("second")).parallel(Manager("third"))
+    raised = False
+    try:
+        with block:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                raise ValueError
+            wait_for(child)
+            say("parent")
+    except ValueError:
+        raised = True
+    if child == 0:
+        assert raised is not {suppresses}
+        use_everything()
+        os._exit(0)
+    assert not raised
+    use_everything()
+    """)
+    lines = run(code)
+    first = "None" if suppresses and not parallel_exit else "ValueError"
+    assert lines[:4] == [
+        "left third ValueError on another thread",
+        "left second ValueError on another thread",
+        f"left first {first} on another thread",
+        "parent",
+    ]
+    assert sorted(lines[4:]) == [f"left {name} None on its thread" for name in ("first", "second", "third")]
 
 
 @posix
@@ -510,13 +599,13 @@ needs_interpreters = pytest.mark.skipif(
 def test_a_subinterpreter_uses_the_library_and_ends_at_once(end: str) -> None:
     code = f"""
     use_everything()
-    run_in_interpreter({PRELUDE + "use_everything()" + chr(10) + end!r})
+    run_in_interpreter({PRELUDE + "use_everything()" + chr(10) + end + chr(10) + "say(time.time())"!r})
     use_everything()
-    atexit.register(lambda: say(time.time()))
     """
-    *lines, at_exit = run(INTERPRETERS + textwrap.dedent(code))
+    main_program_ended, *lines = run(INTERPRETERS + textwrap.dedent(code))
     assert lines == (["late call"] if "late" in end else [])
-    assert time.time() - float(at_exit) < 5
+    # An idle thread would go on for ten seconds.
+    assert time.time() - float(main_program_ended) < 5
 
 
 @needs_interpreters

@@ -40,6 +40,24 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.fixture(autouse=True)
+def _threads_that_stay(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Has nothing freed by the end of an idle thread: the test's own are new, and outlive it."""
+    own = _threads._Threads()
+    monkeypatch.setattr(_threads, "current", own)
+    monkeypatch.setattr(_threads, "IDLE_SECONDS", 100 * LIMIT)
+    yield
+    wait_for_idle_threads()
+    own._end_threads()
+    wait_until(lambda: not own._members)
+
+
+def wake_idle_threads() -> None:
+    """Wakes those that wait for work, and gives them none, for which they might let go of the last."""
+    for signal in _threads.current._works._waiting.copy():
+        signal.release()
+
+
 class Thing:
     """What can be watched being freed."""
 
@@ -63,6 +81,9 @@ class Watch:
         return thing
 
     def all_are_freed(self) -> bool:
+        if FREE_THREADED:
+            # What another thread was the last to let go of is freed by the one that made it, when that wakes up.
+            wake_idle_threads()
         # No callbacks: free-threaded builds miss one when the last to let go is another thread.
         return all(reference() is None for reference in self._references)
 

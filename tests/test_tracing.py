@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -205,6 +207,60 @@ def test_a_trace_function_set_for_all_running_threads_is_neither_lost_nor_left()
         threading.settrace_all_threads(None)  # type: ignore[attr-defined, unused-ignore]  # As above.
     call(first)
     assert tracer.called.count("first") == 1
+
+
+COVERED = """
+import threading, time
+from parallel import ParallelExecutor, _threads, parallel
+
+def on_a_new_thread():
+    return threading.get_ident()  # seen
+
+def on_a_reused_thread():
+    return threading.get_ident()  # seen
+
+def never_called():
+    return 0  # unseen
+
+class Manager:
+    def __enter__(self):
+        self.thread = threading.get_ident()  # seen
+
+    def __exit__(self, *_):
+        if self.thread != threading.get_ident():  # seen
+            return True  # unseen
+
+ident = ParallelExecutor.execute_one(on_a_new_thread).result()
+while not _threads.current._tokens:
+    time.sleep(0.001)
+assert ParallelExecutor.execute_one(on_a_reused_thread).result() == ident
+with parallel(Manager()).parallel(Manager()):
+    pass
+"""
+
+
+broken_by_tracing = pytest.mark.skipif(
+    sys.version_info < (3, 9), reason="3.8 loses a part of typing_extensions that is imported while a function traces"
+)
+
+
+@pytest.mark.parametrize("core", ["default", pytest.param("pytrace", marks=broken_by_tracing)])
+def test_coverage_sees_the_lines_of_calls_and_managers(tmp_path: Path, core: str) -> None:
+    coverage = pytest.importorskip("coverage")
+    program, data = tmp_path / "program.py", tmp_path / "data"
+    program.write_text(COVERED, encoding="utf-8")
+    command = [sys.executable, "-m", "coverage", "run", f"--data-file={data}", "--include=program.py", str(program)]
+    environment = dict(os.environ)
+    if core != "default":  # From 3.14 on, that needs no trace function.
+        environment["COVERAGE_CORE"] = core
+    subprocess.run(command, cwd=tmp_path, env=environment, timeout=LIMIT, check=True)
+    found = coverage.CoverageData(str(data))
+    found.read()
+    (file,) = found.measured_files()
+    marks = {number: line.rpartition("# ")[2] for number, line in enumerate(COVERED.splitlines(), start=1)}
+    ran = [marks[number] for number in sorted(found.lines(file))]
+    assert ran.count("seen") == list(marks.values()).count("seen") == 4
+    assert "unseen" not in ran
 
 
 # Names
