@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import signal
@@ -71,6 +72,21 @@ def test_a_chain_dropped_after_its_call_failed_is_reported_with_the_name_of_the_
     failed(error)
     assert settled(uncaught) == [error]
     assert uncaught[0].thread_name == "fail"
+
+
+def test_a_chain_dropped_by_a_thread_that_threading_does_not_know_leaves_none_listed(uncaught: list[Uncaught]) -> None:
+    # As a finalizer does that runs at the very end of a thread, which has been taken off the list before.
+    def drop() -> None:
+        dropped.pop()
+        gc.collect()
+        listed.append(threading.get_ident() in {thread.ident for thread in threading.enumerate()})
+
+    dropped = [failed(FirstError())]
+    listed: list[bool] = []
+    _thread.start_new_thread(drop, ())
+    wait_until(lambda: listed)
+    assert listed == [False]
+    assert [report.thread_name for report in uncaught] == ["fail"]
 
 
 def test_a_chain_dropped_before_its_call_fails_is_reported_when_it_does(

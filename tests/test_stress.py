@@ -11,7 +11,7 @@ import pytest
 import stress
 from conftest import PYPY
 
-SECONDS = float(os.environ.get("STRESS_SECONDS", "20" if PYPY else "5"))
+SECONDS = float(os.environ.get("STRESS_SECONDS", "10" if PYPY else "5"))
 """For how long; ten minutes are for now and then. PyPy does a tenth of what others do in that time."""
 
 SEED = os.environ.get("STRESS_SEED", "0")

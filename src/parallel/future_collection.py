@@ -225,8 +225,12 @@ class FutureCollection(Generic[Unpack[Ts]]):
         if not held or self._all_returned:
             return
         for link in held[0]:
-            if not link.taken:
-                link.future.add_done_callback(functools.partial(_report_failure, link.name))
+            if link.taken:
+                continue
+            if link.future.done():
+                _report_failure(link.future, link.name)
+            else:
+                link.future.add_done_callback(functools.partial(_report_failure, name=link.name, runs_here=True))
 
     def _links(self) -> list[Link]:
         try:
@@ -409,11 +413,14 @@ def _taken(link: Link) -> BaseException:
     return failure
 
 
-def _report_failure(name: str, future: Future[Any]) -> None:
-    """Reports the error of a call that nobody will ask for, naming the thread that it ran on."""
+def _report_failure(future: Future[Any], name: str, *, runs_here: bool = False) -> None:
+    """Reports the error of a call that nobody will ask for, naming the thread that it ran on, if it is still there."""
     failure = failure_of(future)
     if failure is None or isinstance(failure, CancelledError):
         return
-    thread = current_thread()
-    # The call may have ended before, and its thread may have moved on.
-    _threads.report(failure, thread if thread.name == name else Thread(name=name))
+    thread = current_thread() if runs_here else None
+    if thread is None or thread.name != name:
+        # The call has ended before, or runs elsewhere. A finalizer must not ask for the current thread, nor must
+        # Thread(), for its daemon: one that `threading` has forgotten, as it ends, would be listed anew, for ever.
+        thread = Thread(name=name, daemon=False)
+    _threads.report(failure, thread)
