@@ -15,7 +15,7 @@ from measuring import MICROSECONDS, OURS, Report, in_fresh_process, main, part, 
 
 from parallel import ParallelExecutor
 
-ROUNDS_AND_CALLS = {"full": (3, 10_000), "quick": (3, 2_000), "tiny": (2, 20)}
+ROUNDS_AND_CALLS = {"full": (5, 10_000), "quick": (3, 2_000), "tiny": (2, 20)}
 
 Seen = Dict[str, float]
 
