@@ -196,6 +196,12 @@ def test_the_first_examples_are_short(name: str) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 80
 
 
+def test_the_slow_server_reports_a_missing_folder(tmp_path: Path) -> None:
+    done = run(EXAMPLES / "slow_http_server.py", tmp_path / "nowhere", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f": error: {tmp_path / 'nowhere'} is not a folder\n")
+
+
 def test_start_services_stores_all_pages_of_both_servers() -> None:
     start_services = load("start_services")
 
