@@ -643,6 +643,19 @@ def test_a_signal_handler_can_use_everything_while_the_main_thread_waits_and_at_
     assert len(lines) == 4
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="below 3.10 Thread.start itself waits for that lock")
+def test_a_signal_handler_can_start_a_call_in_the_middle_of_threading_enumerate() -> None:
+    run("""
+    calls = []
+    signal.signal(signal.SIGUSR1, lambda *_: calls.append(ParallelExecutor.execute_one(int)))
+    with threading._active_limbo_lock:  # As enumerate() does, and a new thread before it begins its work.
+        os.kill(os.getpid(), signal.SIGUSR1)
+        while not calls:
+            pass
+    assert calls[0].result() == 0
+    """)
+
+
 def test_the_exit_waits_for_what_a_signal_handler_that_raised_had_already_started() -> None:
     code = """
     class InterruptedQueue:

@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Callable
 
 import pytest
@@ -113,6 +114,50 @@ def test_one_thread_does_what_little_there_is_so_that_the_time_of_the_others_pas
         run(lambda: idents.add(threading.get_ident()))
         wait_until(lambda: len(waiting) == 20)
     assert len(idents) == 1
+
+
+def test_who_starts_a_thread_is_woken_when_it_begins_its_work(
+    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+
+    class Start(_threads._Start):
+        def set(self) -> None:
+            super().set()
+            notes.append("runs, asleep" if self._gate.locked() else "runs, awake")
+
+        def let_go(self) -> None:
+            notes.append("begins")
+            super().let_go()
+
+        def wait(self) -> None:
+            super().wait()
+            notes.append("goes on")
+
+    monkeypatch.setattr(_threads, "PATIENCE", LIMIT)
+    monkeypatch.setattr(_threads, "_Start", Start)
+    done = threading.Event()
+    threads.start(Task(done.set))
+    assert notes == ["runs, asleep", "begins", "goes on"]
+    assert done.wait(LIMIT)
+
+
+def test_who_starts_a_thread_goes_on_though_it_waits_for_the_starter_before_it_begins(threads: OwnThreads) -> None:
+    gone_on, done = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def trace(frame: FrameType, *_: object) -> None:
+        if frame.f_code is _threads._Thread.run.__code__:
+            in_time.append(gone_on.wait(LIMIT))
+
+    threading.settrace(trace)
+    try:
+        threads.start(Task(done.set))
+    finally:
+        threading.settrace(None)  # type: ignore[arg-type, unused-ignore]  # It may be None.
+    gone_on.set()
+    assert done.wait(LIMIT)
+    assert in_time == [True]
 
 
 def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:

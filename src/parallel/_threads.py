@@ -62,6 +62,9 @@ Threads that wake up at one moment all queue for the global interpreter lock, ea
 now it is 5 ms and 1 s. Ending one takes 0.1 ms; this leaves time for slower machines and for the other threads.
 """
 
+PATIENCE = 0.05
+"""For how many seconds a thread that runs may keep its starter waiting before it begins its work."""
+
 IDLE_NAME = "parallel (idle)"
 """The name of a thread that runs nothing."""
 
@@ -95,18 +98,55 @@ def report(error: BaseException, thread: threading.Thread | None = None) -> None
         del arguments, error
 
 
-_STARTED = threading.Event()
-_STARTED.set()
+class _Start:
+    """What ``Thread.start`` waits for, in place of the standard's event: the thread is about to begin its work.
+
+    The event is set before the thread has noted itself as running. Who waits for it is woken then, finds the global
+    interpreter lock taken, and must wait once more, often until the first work waits for something itself. Here ``set``
+    only says that the thread runs, and ``let_go`` wakes who waits, once. For each of 10,000 calls that are held, that
+    is 2.4 switches between threads in place of 2.9 on CPython 3.14, 2.0 in place of 2.6 on 3.13, and a tenth less time
+    spent in Python. Having neither a condition nor a queue, it also takes 1.3 KiB less.
+
+    The thread may be kept from getting there by something that the starter holds: the lock of ``threading.enumerate``,
+    if a signal handler starts a call in the middle of that, or one that a trace function asks for. So once the thread
+    runs, it is waited for no longer than ``PATIENCE``: nothing is lost by going on, as the event would have had it.
+    """
+
+    __slots__ = ("_gate", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def let_go(self) -> None:
+        self._gate.release()
+
+    def wait(self) -> None:
+        while not self._gate.acquire(True, PATIENCE):
+            if self._is_set:
+                return
+
+    def _at_fork_reinit(self) -> None:
+        """Nothing: in a forked child, nobody waits."""
+
+    _reset_internal_locks = _at_fork_reinit  # Its name in Python 3.8.
 
 
 class _Thread(threading.Thread):
     """A thread of the library's own, to be told from its users'."""
 
     _name: str
-    _started: threading.Event
 
     def __init__(self, life: Callable[[_Thread], object], name: str, *, daemon: bool, work: Work | None = None) -> None:
         super().__init__(name=name, daemon=daemon, **base_context_option())
+        self._started = _Start()
         self._life = life
         # What it runs.
         self.work = work
@@ -116,15 +156,9 @@ class _Thread(threading.Thread):
         # that the library does for a call. So it is made only when the name changes, not for the time between calls.
         self.system_name: str | None = name
 
-    def start(self) -> None:
-        """Starts it."""
-        super().start()
-        # One event for all, in place of one with a lock, a condition and a queue, which is of no more use: this frees
-        # 1.3 KiB, and holding 10,000 calls takes a twentieth less time on CPython 3.13 and 3.14.
-        self._started = _STARTED
-
     def run(self) -> None:
         """What it does all its life. Not a target, which would be called by way of one more frame."""
+        self._started.let_go()
         self._life(self)
 
     def begin(self) -> bool:
