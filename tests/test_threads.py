@@ -80,6 +80,23 @@ def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pyte
     wait_until(lambda: threading.active_count() <= before)
 
 
+def test_of_very_many_idle_threads_those_that_are_too_many_end_at_once(
+    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _threads.MOST_IDLE == 1_000  # What is promised.
+    monkeypatch.setattr(_threads, "MOST_IDLE", 5)
+    monkeypatch.setattr(_threads, "IDLE_SECONDS", LIMIT * 2)
+    gates = [threading.Event() for _ in range(20)]
+    for gate in gates:
+        threads.start(Task(partial(gate.wait, LIMIT)))
+    for number, gate in enumerate(gates, start=1):
+        gate.set()
+        idle = min(number, 5)
+        wait_until(lambda: len(threads._tokens) == idle and threads.count() == 20 - number + idle)  # noqa: B023  # It is called here.
+    run(lambda: None)
+    wait_until(lambda: threads.count() == len(threads._tokens) == 5)
+
+
 def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThreads) -> None:
     timeouts: list[float] = []
     works: Any = threads._works
