@@ -33,8 +33,8 @@ class Held:
     """Calls that wait inside their function until all are there and have been looked at.
 
     They wait for a byte from a pipe, and then hand it on. A lock would do, but Linux keeps the waiters of all locks of
-    a process in few lists (16 of them, on two cores, from 6.16 on). In every sixth process or so, the interpreter's own
-    lock shares its list with the one that 10,000 threads wait for, and each hand-over of it goes through them all.
+    a process in few lists (16 of them, on two cores, as of 6.18). In some processes, drawn by lot, the interpreter's
+    own lock shares its list with the one that 10,000 threads wait for, and each hand-over goes through them all.
     """
 
     def __init__(self, calls: int) -> None:

@@ -57,10 +57,10 @@ IDLE_SECONDS = 10.0
 MOST_IDLE = 1_000
 """How many threads at most wait for work: one that is free while so many are already ends at once.
 
-The waiters of all locks of a process are in few lists on Linux, 16 of them on two cores, from 6.16 on. To wake one up
+The waiters of all locks of a process are in few lists on Linux, 16 of them on two cores, as of 6.18. To wake one up
 that came to its list after many others, the system goes through them all. When 10,000 calls ended together and their
-threads waited for more, those that waited for the global interpreter lock came to that list in one process of ten: on
-CPython 3.13 it took 7 to 200 s until all had ended, and 1.3 s in the others. Now it is 1.6 to 2.3 s in each.
+threads waited for more, those that waited for the global interpreter lock came to that list in some processes: on
+CPython 3.13 it took up to 200 s until all had ended, and 1.3 s in the others. Now it is 1.6 to 2.3 s in each.
 """
 
 SECONDS_APART = 0.0005
