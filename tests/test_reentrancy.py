@@ -473,7 +473,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
     works = _threads.current._works
 
     class QueueThatTells:
-        put = works.put
+        put, wake_one = works.put, works.wake_one
 
         def get(self, *arguments: Any) -> Any:
             waiting.set()
@@ -912,7 +912,7 @@ class QueueThatTimesOut:
     def __init__(self, works: Any) -> None:
         self._works = works
         self._lies = 0
-        self.put = works.put
+        self.put, self.wake_one = works.put, works.wake_one
 
     def lie(self, times: int) -> None:
         """The next ``times`` works given out are put back instead, and said not to have come."""

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, Callable
 import pytest
 
 from conftest import LIMIT, Uncaught, wait_until
-from parallel import _threads
+from parallel import ParallelExecutor, _threads, parallel, parallel_map
+from parallel.parallel_executor import Call
 
 
 class Task:
@@ -67,6 +69,60 @@ def test_an_idle_thread_takes_the_next_work(threads: OwnThreads) -> None:
         wait_until(lambda: threads._tokens)
     assert len(idents) == 1
     assert threads.count() == 1
+
+
+WAYS_TO_CALL: list[Callable[[Callable[[], int]], Future[int]]] = [
+    ParallelExecutor.execute_one,
+    ParallelExecutor().submit,
+    lambda func: parallel(func)().futures[0],
+    lambda func: parallel(int)().parallel(func)().futures[1],
+]
+"""Each gives the future of the call."""
+
+
+@pytest.mark.parametrize("start", WAYS_TO_CALL, ids=["execute_one", "submit", "parallel", "chain"])
+def test_an_idle_thread_is_woken_before_the_call_is_made(
+    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch, start: Callable[[Callable[[], int]], Future[int]]
+) -> None:
+    happened: list[str] = []
+    works: Any = threads._works
+    make = Call.__init__
+
+    class QueueThatNotes:
+        get = works.get
+
+        def wake_one(self) -> None:
+            happened.append("woken")
+            works.wake_one()
+
+        def put(self, work: Any) -> None:
+            happened.append("put")
+            works.put(work)
+
+    def make_and_note(call: Call, *args: Any) -> None:
+        happened.append("made")
+        make(call, *args)
+
+    barrier = threading.Barrier(2)
+    parallel_map(lambda _: barrier.wait(LIMIT), range(2)).results()
+    wait_until(lambda: len(threads._tokens) == 2)
+    threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
+    monkeypatch.setattr(Call, "__init__", make_and_note)
+    assert start(int).result(LIMIT) == 0
+    assert happened[-3:] == ["woken", "made", "put"]
+
+
+def test_nobody_is_woken_for_a_call_that_needs_a_new_thread(threads: OwnThreads) -> None:
+    works: Any = threads._works
+
+    class QueueThatRefuses:
+        get, put = works.get, works.put
+
+        def wake_one(self) -> None:
+            raise AssertionError("nobody is idle")
+
+    threads._works = QueueThatRefuses()  # type: ignore[assignment]  # What a test can script.
+    assert ParallelExecutor.execute_one(int).result(LIMIT) == 0
 
 
 def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:

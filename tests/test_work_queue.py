@@ -142,6 +142,40 @@ def test_a_burst_wakes_one_who_wakes_the_next(queue: WorkQueue[int], script: Scr
     assert len(script.sent) == 3
 
 
+def test_who_is_woken_for_an_item_to_come_takes_it_without_being_woken_again(
+    queue: WorkQueue[int], script: Script
+) -> None:
+    may_look = threading.Event()
+    futures = waiting_gets(queue, script, 2)
+    script.after_wait = lambda: may_look.wait(LIMIT)
+    queue.wake_one()
+    queue.put(1)
+    assert len(script.sent) == 1
+    may_look.set()
+    wait_until(lambda: any(future.done() for future in futures))
+    queue.put(2)
+    assert results_of(futures) == [1, 2]
+
+
+def test_who_is_woken_before_the_item_is_there_waits_and_is_woken_again(queue: WorkQueue[int], script: Script) -> None:
+    futures = waiting_gets(queue, script, 1)
+    came_back = threading.Event()
+    script.before_wait = came_back.set
+    queue.wake_one()
+    assert came_back.wait(LIMIT)
+    wait_until(lambda: script.waiting)
+    queue.put(1)
+    assert results_of(futures) == [1]
+    assert len(script.sent) == 2
+
+
+def test_nobody_is_woken_where_nobody_waits(queue: WorkQueue[int], script: Script, signal: Any) -> None:
+    queue.wake_one()
+    queue.put(1)
+    assert queue.get(signal) == 1
+    assert not script.sent
+
+
 def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
     queue: WorkQueue[int], script: Script, signal: Any
 ) -> None:

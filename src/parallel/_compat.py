@@ -40,23 +40,6 @@ else:
 WITH_RESTORES_TRACEBACK = sys.version_info < (3, 11)
 """Whether ``with`` gives an exception back the traceback that it had before an exit that did not suppress it."""
 
-if sys.version_info >= (3, 14):
-    from contextvars import Context
-
-    def base_context_option() -> dict[str, Any]:
-        """The ``Thread`` argument that keeps a new thread from holding its creator's context variables.
-
-        Free-threaded builds hand them on by default (``sys.flags.thread_inherit_context``).
-        """
-        return {"context": Context()}
-
-else:
-
-    def base_context_option() -> dict[str, Any]:
-        """No ``Thread`` argument: before 3.14 a new thread starts with an empty context."""
-        return {}
-
-
 _threading: Any = threading
 """Its private parts are in no stub."""
 
@@ -102,7 +85,6 @@ __all__ = [
     "ParamSpec",
     "TypeVarTuple",
     "Unpack",
-    "base_context_option",
     "getprofile",
     "gettrace",
     "register_at_main_thread_end",

@@ -71,11 +71,11 @@ class WorkQueue(Generic[T]):
         """Adds an item; never waits."""
         try:
             self._items.append(item)
-            self._wake_one()
+            self.wake_one()
         except BaseException:
             # Raised by a signal handler, perhaps before the wake-up.
             self._announced = None
-            self._wake_one()
+            self.wake_one()
             raise
 
     def get(self, signal: Lock | QueueSignal, timeout: float = -1) -> T:
@@ -112,10 +112,11 @@ class WorkQueue(Generic[T]):
                     raise TimeoutError from None
             else:
                 if items:
-                    self._wake_one()
+                    self.wake_one()
                 return item
 
-    def _wake_one(self) -> None:
+    def wake_one(self) -> None:
+        """Wakes one of those who wait, unless that has been done since the last look. It may be an item too early."""
         look = self._look
         if self._announced is not look:
             try:

@@ -51,6 +51,7 @@ class ParallelExecutor(Executor):
             RuntimeError: No thread could be started, or the interpreter is shutting down.
             MemoryError: There is no memory for one more thread.
         """
+        _threads.current.expect()
         call = Call(func, args, kwargs, checked_name(func, "ParallelExecutor.execute_one()"))
         _threads.current.start(call)
         return call
@@ -92,6 +93,7 @@ class ParallelExecutor(Executor):
                 down.
             MemoryError: There is no memory for one more thread.
         """
+        _threads.current.expect()
         name = checked_name(fn, "ParallelExecutor.submit()")
         call = _SubmittedCall(self, fn, args, kwargs, name)
         try:
@@ -246,6 +248,7 @@ def start_calls(func: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) ->
 
 def start_call(func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Future[T]:
     """Starts a call of a function that has been checked, and has that name."""
+    _threads.current.expect()
     call = Call(func, args, kwargs, name)
     _threads.current.start(call)
     return call
