@@ -21,8 +21,9 @@ from __future__ import annotations
 from contextvars import Context, ContextVar, Token
 from typing import Any, Dict, Mapping, Sequence
 
-_Values = Mapping["ContextVar[Any]", Any]
-_Tokens = Dict["ContextVar[Any]", "Token[Any]"]
+_Values = Mapping[ContextVar[Any], Any]
+# Not "Token[Any]", as below 3.9 it would have to be: see future_collection.Start.
+_Tokens = Dict[ContextVar[Any], Token]  # type: ignore[type-arg]
 
 # Token.MISSING, which some subinterpreters (of Python 3.13.0) lack.
 _MISSING: object = Context().run(lambda: ContextVar[None]("missing").set(None).old_value)

@@ -36,7 +36,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
-Start = Callable[[Callable[..., Any], Tuple[Any, ...], Dict[str, Any], str], "Future[Any]"]
+# Not "Future[Any]", as below 3.9 it would have to be: up to 3.13 the first string among types takes 1.5 ms, a tenth of
+# what it takes to import concurrent.futures.
+Start = Callable[[Callable[..., Any], Tuple[Any, ...], Dict[str, Any], str], Future]  # type: ignore[type-arg]
 """Starts the call of a function with these arguments, which has that name."""
 
 
