@@ -19,11 +19,9 @@ wherever a variable was set that had no value.
 from __future__ import annotations
 
 from contextvars import Context, ContextVar, Token
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 _Values = Mapping[ContextVar[Any], Any]
-# Not "Token[Any]", as below 3.9 it would have to be: see future_collection.Start.
-_Tokens = Dict[ContextVar[Any], Token]  # type: ignore[type-arg]
 
 # Token.MISSING, which some subinterpreters (of Python 3.13.0) lack.
 _MISSING: object = Context().run(lambda: ContextVar[None]("missing").set(None).old_value)
@@ -40,8 +38,8 @@ class ContextVariables:
         self.context = Context()
         self._found = caller
         self._before_exit = caller
-        self._unset_tokens: _Tokens = {}
-        self._enter_tokens: _Tokens = {}
+        self._unset_tokens: dict[ContextVar[Any], Token[Any]] = {}
+        self._enter_tokens: dict[ContextVar[Any], Token[Any]] = {}
         if len(caller):
             self.context.run(self.receive, caller)
 
