@@ -149,7 +149,7 @@ class _Start:
 
 
 class _NoContext:
-    """What a thread runs in, in place of the ``Context`` that those of Python 3.14 and later have: in none.
+    """Stands in for the ``Context`` that threads run in from Python 3.14 on: there is none.
 
     Every work runs in one of its own. Another around it would hold the starter's variables on free-threaded builds, and
     take more of the stack: a page of 4 KiB for each call that is held, on CPython 3.14.

@@ -22,8 +22,8 @@ The invariant
     not looked yet, and will find this item as well.
 
     Only those who wait take themselves out, so a wake-up that is broken off can be done again: nobody is lost. One that
-    comes twice, or too late, has somebody look for nothing, which does no harm. It comes before it is noted: noted
-    first, it would not come at all while a signal handler, in between, waits for a call of its own.
+    comes twice, too early or too late has somebody look for nothing, which does no harm. It comes before it is noted:
+    noted first, it would not come at all while a signal handler, in between, waits for a call of its own.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class WorkQueue(Generic[T]):
                 return item
 
     def wake_one(self) -> None:
-        """Wakes one of those who wait, unless that has been done since the last look. It may be an item too early."""
+        """Wakes one of those who wait, unless that has been done since the last look; the item may be still to come."""
         look = self._look
         if self._announced is not look:
             try:
