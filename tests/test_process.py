@@ -659,7 +659,7 @@ def test_a_signal_handler_can_start_a_call_in_the_middle_of_threading_enumerate(
 def test_the_exit_waits_for_what_a_signal_handler_that_raised_had_already_started() -> None:
     code = """
     class InterruptedQueue:
-        def __init__(self, queue): self.queue, self.get = queue, queue.get
+        def __init__(self, queue): self.queue, self.get, self.waiting = queue, queue.get, queue.waiting
         def put(self, work):
             self.queue.put(work)
             assert begun.wait(20)

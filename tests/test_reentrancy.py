@@ -473,7 +473,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
     works = _threads.current._works
 
     class QueueThatTells:
-        put, wake_one = works.put, works.wake_one
+        put, wake_one, waiting = works.put, works.wake_one, works.waiting
 
         def get(self, *arguments: Any) -> Any:
             waiting.set()
@@ -521,7 +521,7 @@ def test_an_interrupt_while_many_works_are_put_costs_no_thread_but_that_of_the_o
     works: Any = threads._works
 
     class QueueThatInterrupts:
-        get = works.get
+        get, waiting = works.get, works.waiting
 
         def put(self, work: Any) -> None:
             puts.append(None)
@@ -912,7 +912,7 @@ class QueueThatTimesOut:
     def __init__(self, works: Any) -> None:
         self._works = works
         self._lies = 0
-        self.put, self.wake_one = works.put, works.wake_one
+        self.put, self.wake_one, self.waiting = works.put, works.wake_one, works.waiting
 
     def lie(self, times: int) -> None:
         """The next ``times`` works given out are put back instead, and said not to have come."""

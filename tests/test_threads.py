@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_until
+from conftest import LIMIT, Uncaught, wait_for_idle_threads, wait_until
 from parallel import ParallelExecutor, _threads, parallel, parallel_map
 from parallel.parallel_executor import Call
 
@@ -89,7 +89,7 @@ def test_an_idle_thread_is_woken_before_the_call_is_made(
     make = Call.__init__
 
     class QueueThatNotes:
-        get = works.get
+        get, waiting = works.get, works.waiting
 
         def wake_one(self) -> None:
             happened.append("woken")
@@ -116,7 +116,7 @@ def test_nobody_is_woken_for_a_call_that_needs_a_new_thread(threads: OwnThreads)
     works: Any = threads._works
 
     class QueueThatRefuses:
-        get, put = works.get, works.put
+        get, put, waiting = works.get, works.put, works.waiting
 
         def wake_one(self) -> None:
             raise AssertionError("nobody is idle")
@@ -158,7 +158,7 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     works: Any = threads._works
 
     class QueueThatNotes:
-        put = works.put
+        put, waiting = works.put, works.waiting
 
         def get(self, signal: Any, timeout: float) -> Any:
             timeouts.append(timeout)
@@ -174,6 +174,34 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     apart = [later - sooner for sooner, later in zip(timeouts, timeouts[1:])]
     assert apart == [pytest.approx(_threads.SECONDS_APART)] * 19
     assert timeouts[0] == pytest.approx(10, rel=0.01)  # What is promised.
+
+
+def test_threads_that_are_started_together_do_not_end_together(
+    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts: list[float] = []
+    works: Any = threads._works
+    start = threading.Thread.start
+
+    class QueueThatNotes:
+        put, waiting = works.put, works.waiting
+
+        def get(self, signal: Any, timeout: float) -> Any:
+            timeouts.append(timeout)
+            return works.get(signal, timeout)
+
+    def start_and_wait(thread: threading.Thread) -> None:
+        before = works.waiting()
+        start(thread)
+        wait_until(lambda: works.waiting() > before)
+
+    threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
+    with monkeypatch.context() as patch:
+        patch.setattr(_threads._Thread, "start", start_and_wait)
+        threads.start_all([Task(lambda: None) for _ in range(20)])
+    apart = [later - sooner for sooner, later in zip(timeouts[:20], timeouts[1:20])]
+    assert apart == [pytest.approx(_threads.SECONDS_APART)] * 19
+    wait_for_idle_threads()
 
 
 def test_one_thread_does_what_little_there_is_so_that_the_time_of_the_others_passes(threads: OwnThreads) -> None:

@@ -346,8 +346,10 @@ class _Threads:
                 # Only now: many a thread that is started is still needed by its first work when the next is.
                 signal = new_signal()
             try:
+                # Those that `start_all` starts come here before there are tokens; none of them may end.
                 idle = len(tokens)
-                work = self._works.get(signal, IDLE_SECONDS + SECONDS_APART * idle if idle <= MOST_IDLE else 0)
+                place = idle or self._works.waiting()
+                work = self._works.get(signal, IDLE_SECONDS + SECONDS_APART * place if idle <= MOST_IDLE else 0)
             except TimeoutError:
                 if self._take_token():
                     return

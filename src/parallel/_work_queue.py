@@ -115,6 +115,10 @@ class WorkQueue(Generic[T]):
                     self.wake_one()
                 return item
 
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting) + len(self._others)
+
     def wake_one(self) -> None:
         """Wakes one of those who wait, unless that has been done since the last look; the item may be still to come."""
         look = self._look
