@@ -55,7 +55,7 @@ IDLE_SECONDS = 10.0
 """For how many seconds a thread waits for work before it ends."""
 
 MOST_IDLE = 1_000
-"""How many threads at most wait for work: one that is free while so many are already ends at once.
+"""While more threads than these are idle, one that has ended its work ends at once.
 
 The waiters of all locks of a process are in few lists on Linux, 16 of them on two cores, as of 6.18. To wake one up
 that came to its list after many others, the system goes through them all. When 10,000 calls ended together and their
