@@ -32,11 +32,7 @@ settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20
 PYPY = platform.python_implementation() == "PyPy"
 
 # A random program takes PyPy a second: few of them are compiled before they have ended.
-_profile = os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci")
-settings.load_profile(_profile)
-
-QUICK = _profile == "quick"
-"""Whether there is time for few programs only."""
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci"))
 
 LIMIT = 30.0
 """For how many seconds a test waits for what must happen, before it fails."""

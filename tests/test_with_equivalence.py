@@ -23,14 +23,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from random import Random
-from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple
+from typing import Any, Callable, Iterator, Sequence, Tuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import PYPY, QUICK
+from conftest import PYPY
 from parallel import parallel
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
@@ -984,22 +983,15 @@ def exits(*names: str, kind: str = "ClassBased") -> tuple[Manager, ...]:
     return tuple(Manager(kind, exit=Script(ending=name)) for name in names)
 
 
-def pairs(first: Iterable[str], second: Iterable[str]) -> list[tuple[str, str]]:
-    """Each with each; where there is time for few programs only, a third of them, always the same."""
-    every = list(product(first, second))
-    return Random(1).sample(every, len(every) // 3) if QUICK else every  # noqa: S311  # The same in each run.
-
-
 def test_every_outcome_of_the_body_meets_every_outcome_of_a_generator() -> None:
-    for body, of_exit in pairs(ENDINGS, ENDINGS):
+    for body, of_exit in product(ENDINGS, ENDINGS):
         block = Block(exits(of_exit, kind="catching"), Script(ending=body))
         assert_no_difference(Program(block, around="handler_of_prepared"), with_tracebacks=not PYPY)
 
 
 @pytest.mark.parametrize("body", ["returns_none", "raises"])
 def test_every_outcome_of_an_exit_meets_every_outcome_of_another(body: str) -> None:
-    exits_end = endings("returns_none", "returns_true")
-    for names in pairs(exits_end, exits_end):
+    for names in product(endings("returns_none", "returns_true"), repeat=2):
         block = Block(exits(*names), Script(ending=body))
         assert_no_difference(Program(block, around="handler_of_prepared"), with_tracebacks=not PYPY)
 
@@ -1009,7 +1001,7 @@ def failing_to_enter(of_enter: str, of_exit: str) -> Block:
 
 
 def test_every_outcome_of_the_last_enter_meets_exits_that_do_not_suppress() -> None:
-    for outcomes in pairs(endings(), endings("returns_none")):
+    for outcomes in product(endings(), endings("returns_none")):
         assert_no_difference(Program(failing_to_enter(*outcomes), around="handler_of_prepared"), with_tracebacks=False)
 
 
