@@ -16,7 +16,7 @@ from measuring import MICROSECONDS, OURS, Report, in_fresh_process, main, part, 
 
 from parallel import ParallelExecutor
 
-ROUNDS_AND_CALLS = {"full": (9, 3, 10_000), "quick": (5, 2, 2_000), "tiny": (1, 1, 20)}
+ROUNDS_AND_CALLS = {"full": (9, 3, 10_000), "quick": (5, 2, 2_000), "tiny": (2, 2, 20)}
 """Beside raw threads, which the goals are about, and beside the others; and how many calls are held."""
 
 Seen = Dict[str, float]

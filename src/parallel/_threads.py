@@ -36,7 +36,8 @@ Thread-safety
     Everything here may be called from any thread at any time, also from a signal handler or a finalizer that runs in
     the middle of this very code. There is no lock to be held: ``deque``, ``set`` and ``dict`` are each atomic for one
     operation, with the global interpreter lock and in free-threaded builds. A signal handler that raises in the middle
-    of a start loses nothing but, at worst, a token: then one idle thread more never ends.
+    of a start loses nothing but, at worst, a token: then one idle thread more never ends. A finalizer that runs on an
+    idle thread of these must not wait for the work that it starts: that very thread may be the one that is free for it.
 """
 
 from __future__ import annotations
