@@ -7,7 +7,7 @@ from typing import Any, Callable, cast
 import pytest
 
 from conftest import LIMIT, wait_until
-from parallel import ParallelExecutor, _work_queue, parallel_map
+from parallel import ParallelExecutor, parallel_map
 from parallel._queue_signal import QueueSignal
 from parallel._work_queue import WorkQueue, _acquired_lock, new_signal
 
@@ -71,14 +71,9 @@ def script(request: pytest.FixtureRequest) -> Script:
     return Script(request.param)
 
 
-@pytest.fixture(params=["own", "shared"])
-def queue(request: pytest.FixtureRequest, script: Script, monkeypatch: pytest.MonkeyPatch) -> WorkQueue[int]:
-    """A queue at which all wait at a signal of their own, or all at the one that is shared."""
-    if request.param == "shared":
-        monkeypatch.setattr(_work_queue, "IN_ORDER", 0)
-    queue: WorkQueue[int] = WorkQueue()
-    queue._shared_signal = cast("Any", ScriptedSignal(script))
-    return queue
+@pytest.fixture
+def queue() -> WorkQueue[int]:
+    return WorkQueue()
 
 
 @pytest.fixture
@@ -196,17 +191,17 @@ def test_who_is_woken_for_an_item_that_another_takes_waits_for_the_next(
     assert future.result(LIMIT / 2) == 2
 
 
-@pytest.mark.parametrize("queue", ["own"], indirect=True)
 def test_the_last_to_come_is_woken_first(queue: WorkQueue[int], script: Script) -> None:
-    futures = waiting_gets(queue, script, 4)
+    # However many there are: each at a signal of its own.
+    futures = waiting_gets(queue, script, 200)
     signals = list(script.waiting)
-    for number in (3, 2, 1, 0):
+    for number in reversed(range(200)):
         queue.put(number)
         assert futures[number].result(LIMIT / 2) == number
     assert script.sent == signals[::-1]
+    assert len(set(signals)) == 200
 
 
-@pytest.mark.parametrize("queue", ["own"], indirect=True)
 def test_who_has_come_back_is_woken_again(queue: WorkQueue[int], script: Script) -> None:
     (earlier,) = waiting_gets(queue, script, 1)
     for number in range(3):
@@ -218,21 +213,6 @@ def test_who_has_come_back_is_woken_again(queue: WorkQueue[int], script: Script)
     assert earlier.result(LIMIT / 2) == 3
 
 
-@pytest.mark.parametrize("queue", ["own"], indirect=True)
-@pytest.mark.parametrize("in_order", [0, 1, 2, 3])
-def test_those_who_wait_at_the_shared_signal_are_woken_when_no_other_waits(
-    queue: WorkQueue[int], script: Script, monkeypatch: pytest.MonkeyPatch, in_order: int
-) -> None:
-    monkeypatch.setattr(_work_queue, "IN_ORDER", in_order)
-    futures = waiting_gets(queue, script, 3)
-    for number in range(3):
-        queue.put(number)
-        wait_until(lambda: sum(future.done() for future in futures) == number + 1)  # noqa: B023  # As above.
-        assert all(future.done() for future in futures[max(in_order - number - 1, 0) : in_order])
-    assert results_of(futures) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("queue", ["own"], indirect=True)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_who_gives_up_is_not_woken_any_more(queue: WorkQueue[int], script: Script, signal: Any, number: int) -> None:
     # As the first to come, in the middle, and as the last.
@@ -323,7 +303,6 @@ def test_an_item_that_is_put_before_it_is_known_that_somebody_waits_is_taken(
 
     script.before_wait = fail
     queue._waiting = DequeThatIsLate(lambda: queue.put(1))
-    queue._others = DequeThatIsLate(lambda: queue.put(1))
     assert queue.get(signal, 0) == 1
 
 
@@ -331,7 +310,6 @@ def test_who_has_left_is_not_counted_any_more(queue: WorkQueue[int], signal: Any
     with pytest.raises(TimeoutError):
         queue.get(signal, 0)
     assert not queue._waiting
-    assert not queue._others
 
 
 def test_an_item_that_is_put_as_the_time_passes_is_taken(queue: WorkQueue[int], script: Script, signal: Any) -> None:

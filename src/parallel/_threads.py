@@ -58,10 +58,9 @@ IDLE_SECONDS = 10.0
 MOST_IDLE = 1_000
 """While more threads than these are idle, one that has ended its work ends at once.
 
-The waiters of all locks of a process are in few lists on Linux, 16 of them on two cores, as of 6.18. To wake one up
-that came to its list after many others, the system goes through them all. When 10,000 calls ended together and their
-threads waited for more, those that waited for the global interpreter lock came to that list in some processes: on
-CPython 3.13 it took up to 200 s until all had ended, and 1.3 s in the others. Now it is 1.6 to 2.3 s in each.
+Waiting is not free, since the lists in which the system keeps the waiters become longer (see ``_work_queue``). Of 10,
+100, 1,000, 3,000 and 10,000 idle threads, one makes a call and waits for its result in 7.5, 7.7, 9, 13 and 50 us, on
+CPython 3.11, 3.13 and 3.14 alike.
 """
 
 SECONDS_APART = 0.0005
