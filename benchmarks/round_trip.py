@@ -5,7 +5,7 @@ from __future__ import annotations
 from contestants import FLOOR, THREAD_PER_CALL, UNBOUNDED_POOL, Contestant, contestants, time_in_turns
 from measuring import MICROSECONDS, Ratio, Report, Spread, main
 
-ROUNDS_AND_TIMES = {"full": (61, 200), "quick": (15, 100), "tiny": (2, 2)}
+ROUNDS_AND_TIMES = {"full": (151, 200), "quick": (15, 100), "tiny": (2, 2)}
 
 GOALS = {UNBOUNDED_POOL: 0.85, THREAD_PER_CALL: 0.40, FLOOR: 3.0}
 

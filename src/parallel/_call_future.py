@@ -122,17 +122,15 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
         self._finish()
 
     def _wait(self, timeout: float | None) -> None:
-        if self._made and self._condition._is_owned():  # noqa: SLF001  # As threading.Condition asks.
-            self._wait_without_lock(timeout)
-        elif not self._is_done:
-            self._wait_at_gate(timeout)
-        if not self._is_done:
-            raise FutureTimeoutError
-
-    def _wait_at_gate(self, timeout: float | None) -> None:
         gate = self._gate
+        lock: Any = None
+        saved: Any = None
+        if self._made:
+            lock = self._condition
+            if lock._is_owned():  # noqa: SLF001  # As threading.Condition asks, and does with it.
+                saved = lock._release_save()  # noqa: SLF001  # As above.
         try:
-            if gate.acquire() if timeout is None else gate.acquire(True, max(timeout, 0)):
+            if not self._is_done and (gate.acquire() if timeout is None else gate.acquire(True, max(timeout, 0))):
                 try:
                     gate.release()
                 except RuntimeError:
@@ -142,14 +140,11 @@ class _FastFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be s
             if self._is_done:
                 self._open()
             raise
-
-    def _wait_without_lock(self, timeout: float | None) -> None:
-        lock = self._condition
-        saved = lock._release_save()  # noqa: SLF001  # As threading.Condition does.
-        try:
-            self._wait_at_gate(timeout)
         finally:
-            lock._acquire_restore(saved)  # noqa: SLF001  # As above.
+            if saved is not None:
+                lock._acquire_restore(saved)  # noqa: SLF001  # As above.
+        if not self._is_done:
+            raise FutureTimeoutError
 
     def _open(self) -> None:
         try:
