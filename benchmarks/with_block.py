@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Callable
 
 from contestants import DEFAULT_POOL, UNBOUNDED, UNBOUNDED_POOL, start_thread
-from measuring import MICROSECONDS, OURS, Pairs, Report, main, taking_turns
+from measuring import MICROSECONDS, OURS, Report, main, taking_turns
 
 from parallel import parallel
 
-ROUNDS_AND_TIMES = {"full": (61, 50), "quick": (15, 25), "tiny": (2, 2)}
+ROUNDS_AND_TIMES = {"full": (301, 50), "quick": (15, 25), "tiny": (2, 2)}
 
 GOALS = {UNBOUNDED_POOL: 1.0}
 
@@ -65,35 +66,30 @@ def with_new_threads() -> None:
         start_thread(lambda manager=manager: manager.__exit__(None, None, None)).result()  # type: ignore[misc]  # Its result is None.
 
 
-def measure_blocks(rounds: int, times: int) -> Pairs:
-    """Has the contestants take turns at ``times`` blocks; gives the seconds that these took."""
+BLOCKS: dict[str, Callable[[], Callable[[], None]]] = {
+    OURS: lambda: in_parallel,
+    UNBOUNDED_POOL: lambda: by_hand(ThreadPoolExecutor(UNBOUNDED)),
+    DEFAULT_POOL: lambda: by_hand(ThreadPoolExecutor()),
+    "threading.Thread per enter and exit": lambda: with_new_threads,
+    "an ordinary with, no threads": lambda: one_after_the_other,
+}
+"""Makes what enters and leaves a block, by the name of the contestant."""
 
-    def block(work: Callable[[], None]) -> Callable[[], float]:
-        def run() -> float:
-            work()
-            began = perf_counter()
-            for _ in range(times):
-                work()
-            return perf_counter() - began
 
-        return run
-
-    with ThreadPoolExecutor(UNBOUNDED) as unbounded, ThreadPoolExecutor() as default:
-        works: dict[str, Callable[[], None]] = {
-            OURS: in_parallel,
-            UNBOUNDED_POOL: by_hand(unbounded),
-            DEFAULT_POOL: by_hand(default),
-            "threading.Thread per enter and exit": with_new_threads,
-            "an ordinary with, no threads": one_after_the_other,
-        }
-        return taking_turns({name: block(work) for name, work in works.items()}, rounds)
+def time_blocks(enter_and_leave: Callable[[], None], times: int) -> float:
+    """How many seconds ``times`` blocks take, one after the other."""
+    enter_and_leave()
+    began = perf_counter()
+    for _ in range(times):
+        enter_and_leave()
+    return perf_counter() - began
 
 
 def measure(size: str) -> Report:
     """Enters and leaves three managers that do nothing."""
     rounds, times = ROUNDS_AND_TIMES[size]
     report = Report("with_block", "what does it cost to enter and leave three context managers?")
-    pairs = measure_blocks(rounds, times)
+    pairs = taking_turns({name: partial(time_blocks, make(), times) for name, make in BLOCKS.items()}, rounds)
     report.add_figures("with of 3", pairs, f"{MICROSECONDS} per block", scale=1e6 / times)
     report.add_ratios("with of 3", pairs, GOALS)
     return report
