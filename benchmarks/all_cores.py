@@ -51,8 +51,8 @@ def time_one(name: str, times: int) -> dict[str, float]:
 def measure(size: str) -> Report:
     """Measures again what is measured on one core, without goals: what a wake-up takes is the machine's affair.
 
-    Each turn has a new process. In one process, where the main thread is often shares a core with the threads of one
-    contestant, and then not with another's: the same call took 8 us or 70 us, by lot.
+    Each turn has a new process. In one process for all, the main thread came to share a core with the threads of one
+    contestant, and so not with another's: the same call took 8 us or 70 us, by lot.
     """
     rounds, times = ROUNDS_AND_TIMES[size]
     report = Report("all_cores", "what do calls and blocks cost where the threads that are woken are on other cores?")
