@@ -44,7 +44,7 @@ def measure(size: str) -> Report:
     flatness = compare_with_self(ROUNDS_OF_BOTH[size])
     if hasattr(parallel, "parallel_map"):
         # Last: of the threads that it starts, those that it does not need stay for a while. With 10,000 idle threads in
-        # the process, the others took up to five times as long.
+        # the process, the others took three to seven times as long.
         time_all([Parallel(), ParallelMap()])
     for calls, each in pairs.items():
         report.add_figures("fan-out", each, f"{MICROSECONDS} per call", calls, scale=1e6 / calls)
