@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
-from parallel import _threads
+from parallel import _process, _thread
 
 settings.register_profile(
     "ci",
@@ -53,7 +53,7 @@ def make_hypothesis_ready(_: None) -> None:
 
 def busy_threads() -> list[threading.Thread]:
     """All threads but the library's idle ones, which end by themselves."""
-    return [thread for thread in threading.enumerate() if thread.name != _threads.IDLE_NAME]
+    return [thread for thread in threading.enumerate() if thread.name != _thread.IDLE_NAME]
 
 
 def free_garbage() -> None:
@@ -76,7 +76,7 @@ def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> None:
 
 def wait_for_idle_threads() -> None:
     """Waits until no thread of the library does anything."""
-    wait_until(lambda: not _threads.current.unfinished())
+    wait_until(lambda: not _process.pool.unfinished)
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from collections import Counter
 from concurrent.futures import InvalidStateError
 from typing import Any, Callable
 
-from parallel import ParallelExecutor, ReturnWhen, _threads, parallel, parallel_contexts, parallel_map
+from parallel import ParallelExecutor, ReturnWhen, _process, _threads, parallel, parallel_contexts, parallel_map
 from parallel._compat import BaseExceptionGroup
 
 DRIVERS = 4
@@ -298,10 +298,10 @@ def run_round(drivers: list[Driver], books: Books, seconds: float, threads_befor
     for thread in threads:
         thread.join()
     gc.collect()
-    wait_until(lambda: not _threads.current.unfinished(), "calls did not end", books)
+    wait_until(lambda: not _process.pool.unfinished, "calls did not end", books)
     wait_until(lambda: threading.active_count() == threads_before, "threads did not end", books)
-    if _threads.current._tokens:
-        books.wrong.append(f"{len(_threads.current._tokens)} tokens without threads")
+    if _process.pool._threads._tokens:
+        books.wrong.append(f"{len(_process.pool._threads._tokens)} tokens without threads")
     books.close_round()
 
 

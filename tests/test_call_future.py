@@ -1,4 +1,4 @@
-"""The future of a call: as the standard's, whichever of the two is used."""
+"""The future of a call: as the standard's, whichever of the two classes is used."""
 
 from __future__ import annotations
 
@@ -8,125 +8,247 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, as_completed, wait
-from contextlib import suppress
-from functools import partial
-from typing import Any, Callable, Iterator, cast
+from typing import Any, Iterator
 
 import pytest
 
 from conftest import LIMIT, PYPY, wait_until
-from parallel import ParallelExecutor, _call_future, parallel_map
-from parallel._call_future import _choose, _FastFuture, _MadeWhenAskedFor, _PlainFuture
+from parallel import ParallelExecutor, _call_future, _sync, parallel_map
+from parallel._call_future import CallFuture, _LatchFuture, _PlainFuture, _works
+from test_sync import ERRORS, ScriptedLock, moments
+
+IS_AS_KNOWN = _works(_LatchFuture)
+"""Whether this interpreter's futures are made as the library knows them."""
+
+needs_latch_future = pytest.mark.skipif(not IS_AS_KNOWN, reason="futures are made otherwise here")
 
 
 class InterruptError(BaseException):
     """What a signal handler raises."""
 
 
-def nothing() -> None:
-    pass
+class Waiter:
+    """Notes what it is told of; like the waiters of ``concurrent.futures``."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def add_result(self, _: Future[Any], /) -> None:
+        self.told.append("result")
+
+    def add_exception(self, _: Future[Any], /) -> None:
+        self.told.append("exception")
+
+    def add_done(self, future: Future[Any], /) -> None:
+        self.told.append("result" if future.exception(0) is None else "exception")
 
 
-# The gate at which threads wait for the outcome
+# The latch at which threads wait for the outcome
 
 
-class ScriptedGate:
-    """A future's gate that tells who waits, and through which this thread gets first, perhaps to be interrupted."""
+class FutureLock(ScriptedLock):
+    """The lock of a future's latch: the future is set as soon as enough threads wait."""
 
-    def __init__(self, future: Any, *, interrupt: str = "") -> None:
-        self.waiting: list[None] = []
+    def __init__(self, future: _LatchFuture, number: int) -> None:
+        super().__init__(future._latch, number)
         self._future = future
-        self._lock = future._gate
-        self._interrupt = interrupt
-        self._script: list[Callable[[], object]] = []
+
+    def wait_for_threads(self) -> None:
+        super().wait_for_threads()
+        self._future._result = "result"
+        self._future._state = "FINISHED"
+
+
+@needs_latch_future
+def test_thread_that_gets_the_result_lets_the_next_thread_get_it() -> None:
+    future = _LatchFuture()
+    FutureLock(future, 3)
+    others = parallel_map(future.result, [LIMIT] * 3)
+    assert future.result(LIMIT) == "result"
+    assert others.results(timeout=LIMIT / 3) == ("result",) * 3
+
+
+@needs_latch_future
+def test_thread_interrupted_anywhere_in_its_wait_holds_nobody_up() -> None:
+    for moment in moments(_call_future, _sync):
+        future = _LatchFuture()
+        lock = FutureLock(future, 2)
+        others = parallel_map(future.result, [LIMIT] * 2)
+        moment.interrupt(InterruptError, future.result, LIMIT)
+        if not future._latch.is_open:  # The thread was interrupted before it could pass.
+            lock.wait_for_threads()
+            future._latch.open()
+        assert others.results(timeout=LIMIT / 3) == ("result",) * 2
+        assert future.result(LIMIT) == "result"
+
+
+@needs_latch_future
+def test_interrupted_wait_leaves_the_future_as_it_was() -> None:
+    for moment in moments(_call_future, _sync):
+        future = _LatchFuture()
+        try:
+            moment.interrupt(InterruptError, future.result, 0)
+        except concurrent.futures.TimeoutError:
+            assert not moment.has_come
+        assert future.running()
+        with pytest.raises(concurrent.futures.TimeoutError):
+            future.result(0)
+        future.set_result("result")
+        assert future.result(LIMIT) == "result"
+
+
+# Setting the outcome, with something else in the middle
+
+MODULES = (_call_future, _sync, concurrent.futures._base)
+
+
+@needs_latch_future
+@pytest.mark.parametrize("before", [0, 1])
+def test_callback_added_while_the_future_is_being_set_is_called_once(before: int) -> None:
+    for moment in moments(*MODULES):
+        future = _LatchFuture()
+        called: list[Any] = []
+        for _ in range(before):
+            future.add_done_callback(called.append)
+        moment.during(future.set_result, 1, happen=lambda: future.add_done_callback(called.append))  # noqa: B023
+        assert called == [future] * (before + moment.has_come)
+
+
+@needs_latch_future
+@pytest.mark.parametrize("outcome", ["result", "exception"])
+def test_waiter_added_while_the_future_is_being_set_is_told_once(outcome: str) -> None:
+    for moment in moments(*MODULES):
+        future, waiters = _LatchFuture(), [Waiter(), Waiter()]
+        future.add_waiter(waiters[0])
+        set_it = future.set_result if outcome == "result" else future.set_exception
+        moment.during(set_it, ValueError(), happen=lambda: future.add_waiter(waiters[1]))  # noqa: B023
+        assert waiters[0].told == [outcome]
+        assert waiters[1].told == [outcome] * moment.has_come
+
+
+@needs_latch_future
+def test_waiter_is_told_once_when_a_thread_sets_the_future_meanwhile() -> None:
+    for moment in moments(*MODULES):
+        future, waiter = _LatchFuture(), Waiter()
+        setting: list[Any] = []
+
+        def set_it() -> None:
+            setting.append(ParallelExecutor.execute_one(future.set_result, 1))  # noqa: B023  # It is called in this round.
+
+        moment.during(future.add_waiter, waiter, happen=set_it)
+        if not moment.has_come:
+            set_it()
+        assert setting[0].result(LIMIT) is None
+        assert waiter.told == ["result"]
+
+
+@needs_latch_future
+def test_standards_functions_may_be_used_while_the_future_is_being_set() -> None:
+    for moment in moments(*MODULES):
+        future: Any = _LatchFuture()
+        other: Future[None] = Future()
+        seen: list[Any] = []
+
+        def use() -> None:
+            done = future.done()  # noqa: B023  # It is called in this round.
+            seen.append(wait([future, other], 0).done == ({future} if done else set()))  # noqa: B023  # As above.
+            seen.append(not done or next(as_completed([other, future], LIMIT)) is future)  # noqa: B023  # As above.
+            seen.append(not done or future.result(0) == 1)  # noqa: B023  # As above.
+
+        moment.during(future.set_result, 1, happen=use)
+        assert seen == [True] * 3 * moment.has_come
+        assert future.result(0) == 1
+
+
+@needs_latch_future
+def test_outcome_set_while_the_future_is_being_set_stays_or_is_refused() -> None:
+    for moment in moments(*MODULES):
+        future = _LatchFuture()
+        others: list[bool] = []
+        set_other = lambda: others.append(future.try_to_set("other", None))  # noqa: B023  # It is called in this round.
+        is_set = moment.during(future.try_to_set, "result", None, happen=set_other)
+        if not is_set:
+            assert others == [True]
+            assert future.result(0) == "other"
+        assert future.done()
+
+
+@needs_latch_future
+@pytest.mark.parametrize("error", ERRORS)
+def test_interrupted_setting_is_repeated_and_all_who_wait_pass(error: type[BaseException]) -> None:
+    for moment in moments(_call_future, _sync):
+        future = _LatchFuture()
+        moment.interrupt(error, future.try_to_set, 1, None)
+        first = future._state == "FINISHED"
+        assert future.try_to_set(2, None) is not first
+        assert future.result(0) == (1 if first else 2)
+        assert future._latch.is_open
+        assert not future._latch._lock.locked()
+
+
+class TellingLock:
+    """A lock that tells when another thread than the one that made it is about to acquire it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.arrived = threading.Event()
         self._main = threading.get_ident()
-        future._gate = self
 
-    def acquire(self, *arguments: Any) -> bool:
+    def __enter__(self) -> None:
         if threading.get_ident() != self._main:
-            self.waiting.append(None)
-            return bool(self._lock.acquire(*arguments))
-        wait_until(lambda: self.waiting)
-        self._script.append(nothing)  # What is opened now, this thread closes at once.
-        self._future.set_result("result")
-        self._interrupt_at("acquire")
-        return True
+            self.arrived.set()
+        self.lock.acquire()
 
-    def release(self) -> None:
-        if self._script:
-            self._script.pop()()
-        else:
-            self._interrupt_at("release")
-            self._lock.release()
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
 
-    def _interrupt_at(self, moment: str) -> None:
-        if self._interrupt == moment:
-            self._interrupt = ""
-            raise InterruptError
+    def _is_owned(self) -> Any:
+        return self.lock._is_owned()  # type: ignore[attr-defined]  # It is in no stub.
 
 
-def test_who_gets_through_lets_the_next_through() -> None:
-    future: Any = _FastFuture()
-    ScriptedGate(future)
-    others = parallel_map(future.result, [LIMIT] * 3)
-    assert future.result(LIMIT) == "result"
-    assert others.results(timeout=LIMIT / 3) == ("result",) * 3
+@needs_latch_future
+@pytest.mark.parametrize("ask", ["done", "running", "__repr__"])
+def test_signal_handler_that_asks_in_the_middle_of_a_wait_changes_nothing(ask: str) -> None:
+    waiter = Waiter()
+    future: Any = _LatchFuture()
+    lock = future._condition = TellingLock()
+    with future._condition:
+        # As concurrent.futures.wait does, in the middle of which a handler comes.
+        assert future._state == "RUNNING"
+        setting = ParallelExecutor.execute_one(future.set_result, 1)
+        assert lock.arrived.wait(LIMIT)
+        getattr(future, ask)()
+        future._waiters.append(waiter)
+    assert setting.result(LIMIT) is None
+    assert waiter.told == ["result"]
+    assert future.done()
 
 
-@pytest.mark.parametrize("moment", ["acquire", "release"])
-def test_who_is_interrupted_on_the_way_through_holds_nobody_up(moment: str) -> None:
-    future: Any = _FastFuture()
-    ScriptedGate(future, interrupt=moment)
-    others = parallel_map(future.result, [LIMIT] * 3)
-    with pytest.raises(InterruptError):
-        future.result(LIMIT)
-    assert others.results(timeout=LIMIT / 3) == ("result",) * 3
-    assert future.result(LIMIT) == "result"
+@needs_latch_future
+def test_waiter_that_is_told_finds_the_future_done() -> None:
+    seen: list[Any] = []
 
+    class Asking(Waiter):
+        def add_result(self, future: Any) -> None:
+            seen.append((future.done(), future.result(0), future.exception(0)))
 
-def test_a_wait_that_is_interrupted_leaves_the_future_as_it_was() -> None:
-    class InterruptedGate:
-        def acquire(self, *_: Any) -> bool:
-            raise InterruptError
-
-    future: Any = _FastFuture()
-    gate = future._gate
-    future._gate = InterruptedGate()
-    with pytest.raises(InterruptError):
-        future.result(LIMIT)
-    future._gate = gate
-    assert gate.locked()
-    with pytest.raises(concurrent.futures.TimeoutError):
-        future.result(0)
+    future = _LatchFuture()
+    future.add_waiter(Asking())
     future.set_result("result")
-    assert future.result(LIMIT) == "result"
+    future.add_waiter(Asking())
+    assert seen == [(True, "result", None)] * 2
 
 
-# What is made when it is asked for
-
-
-def test_threads_that_ask_at_once_get_the_same() -> None:
-    future: Any = _FastFuture()
-    other: list[Any] = []
-
-    def make() -> object:
-        if not other:
-            other.append(None)
-            other[0] = attribute.__get__(future, _FastFuture)  # Another thread is quicker.
-        return object()
-
-    attribute = _MadeWhenAskedFor(make)
-    attribute.__set_name__(_FastFuture, "made")
-    assert attribute.__get__(future, _FastFuture) is other[0]
-
-
-def test_the_lock_of_a_future_that_is_only_waited_for_is_never_made() -> None:
-    future: Any = _FastFuture()
-    future.set_result(1)
-    assert future.result() == 1
-    assert future._made == {"_condition": _call_future._NEVER_ASKED}
+@needs_latch_future
+def test_signal_handler_that_waits_with_the_lock_lets_go_of_it_meanwhile() -> None:
+    future: Any = _LatchFuture()
+    for timeout in [0, 0.01]:
+        with future._condition, future._condition:
+            with pytest.raises(concurrent.futures.TimeoutError):
+                future.result(timeout)
+            assert future._condition._is_owned()
+        assert not future._condition._is_owned()
 
 
 FINALIZED_IN_THE_MIDDLE = """
@@ -158,7 +280,7 @@ def check(count, set_it):
 
 gc.disable()
 kept, error = [], ValueError()
-# What leaves no room for attributes that objects of the class have not had yet.
+# They leave no room for attributes that objects of the class have not had yet.
 kept.append([CallFuture() for _ in range(100)])
 for count in range(1, 30):
     check(count, False)
@@ -167,273 +289,172 @@ for count in range(1, 30):
 """
 
 
-@pytest.mark.skipif(PYPY, reason="has no counts at which it collects garbage")
-def test_a_finalizer_may_run_in_the_middle_of_everything() -> None:
-    # With this allocator, whoever uses memory that has been freed crashes.
-    environment = {**os.environ, "PYTHONMALLOC": "debug"}
+def run_child(program: str, **environment: str) -> str:
+    """Runs a program that must say nothing on its error stream; returns what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", FINALIZED_IN_THE_MIDDLE],
-        env=environment,
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=LIMIT * 5,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
-class ScriptedFuture(_FastFuture):
-    """A future in which something else happens while it is being set."""
-
-    def __init__(self, moment: str, happen: Callable[[ScriptedFuture], object]) -> None:
-        super().__init__()
-        self._gate = cast("Any", ScriptedOpening(self._gate, partial(self._at, "as the gate is opened")))
-        self._moment = moment
-        self._happen = happen
-
-    def __delattr__(self, name: str) -> None:
-        if name == "_unset":
-            self._at("before it begins")
-        super().__delattr__(name)
-        if name == "_unset":
-            self._at("when it has begun")
-
-    def _tell(self, lock: Any) -> None:
-        self._at("as the state is set")
-        super()._tell(lock)
-
-    def _at(self, moment: str) -> None:
-        if moment == self._moment:
-            self._moment = ""
-            self._happen(self)
+@pytest.mark.skipif(PYPY, reason="has no counts at which it collects garbage")
+def test_finalizer_may_run_in_the_middle_of_everything() -> None:
+    # With this allocator, a process that uses memory that has been freed crashes.
+    run_child(FINALIZED_IN_THE_MIDDLE, PYTHONMALLOC="debug")
 
 
-class ScriptedOpening:
-    """A gate that tells when it is opened."""
-
-    def __init__(self, gate: Any, open_: Callable[[], object]) -> None:
-        self._gate = gate
-        self._open = open_
-
-    def release(self) -> None:
-        self._open()
-        self._gate.release()
+# Which class
 
 
-@pytest.mark.parametrize(
-    "moment", ["before it begins", "when it has begun", "as the state is set", "as the gate is opened"]
-)
-def test_a_callback_that_is_added_while_the_future_is_being_set_is_called_once(moment: str) -> None:
-    seen: list[Any] = []
-    future: Any = ScriptedFuture(moment, lambda future: future.add_done_callback(seen.append))
-    future.add_done_callback(seen.append)
-    future.set_result(1)
-    assert seen == [future] * 2
+def test_future_is_of_the_class_that_works_here() -> None:
+    assert CallFuture is (_LatchFuture if IS_AS_KNOWN else _PlainFuture)  # type: ignore[comparison-overlap]
+    assert CallFuture.__name__ == CallFuture.__qualname__ == "CallFuture"
 
 
-@pytest.mark.parametrize("moment", ["before it begins", "when it has begun", "as the gate is opened"])
-def test_the_first_callback_that_is_added_while_the_future_is_being_set_is_called_once(moment: str) -> None:
-    seen: list[Any] = []
-    future: Any = ScriptedFuture(moment, lambda future: future.add_done_callback(seen.append))
-    future.set_result(1)
-    assert seen == [future]
-
-
-class ScriptedMade(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
-    """What a future keeps what it makes in; something else happens at each use of it, once."""
-
-    def __init__(self, moment: int, happen: Callable[[], object]) -> None:
-        super().__init__()
-        self._moment = moment
-        self._happen = happen
-
-    def calm(self) -> None:
-        """Lets nothing happen any more."""
-        self._moment = 0
-
-    def _at(self) -> None:
-        self._moment -= 1
-        if self._moment == 0:
-            self._happen()
-
-    def setdefault(self, name: Any, value: Any = None) -> Any:
-        self._at()
-        value = super().setdefault(name, value)
-        self._at()
-        return value
-
-    def get(self, *arguments: Any) -> Any:
-        self._at()
-        value = super().get(*arguments)
-        self._at()
-        return value
-
-    def __contains__(self, name: object) -> bool:
-        self._at()
-        return super().__contains__(name)
-
-
-def set_with(future: Any, moment: str) -> Callable[[], None]:
-    """Begins to set a future, as a thread that is then held; gives what goes on with it."""
-    if moment == "in between":
-        del future._unset
-        future._result = 1
-        return cast("Callable[[], None]", future._finish)
-    return partial(future.set_result, 1)
-
-
-@pytest.mark.parametrize("moment", range(1, 20))
-@pytest.mark.parametrize("when", ["before", "in between", "after"])
-@pytest.mark.parametrize("waits", [False, True])
-def test_who_asks_in_the_middle_of_anothers_asking_is_told_once(moment: int, when: str, waits: bool) -> None:
-    to_be_told: list[None] = []
-
-    class Waiter:
-        def add_result(self, _: object) -> None:
-            to_be_told.pop()
-
-    def ask(future: Any) -> None:
-        if not waits:
-            to_be_told.append(None)
-            future.add_done_callback(lambda _: to_be_told.pop())
-            return
-        with future._condition:
-            # As concurrent.futures.wait does, which has a waiter at all futures, but counts those that are not done.
-            if future._state != "FINISHED":
-                to_be_told.append(None)
-            future._waiters.append(Waiter())
-
-    future: Any = _FastFuture()
-    future._made = ScriptedMade(moment, lambda: ask(future))
-    if when == "before":
-        ask(future)
-    go_on = set_with(future, when)
-    if when == "in between":
-        ask(future)
-    go_on()
-    ask(future)
-    assert to_be_told == []
-
-
-@pytest.mark.parametrize("moment", range(1, 20))
-@pytest.mark.parametrize("when", ["in between", "after"])
-def test_who_is_interrupted_while_asking_leaves_the_state_as_it_is_to_be(moment: int, when: str) -> None:
-    def interrupt() -> None:
-        raise InterruptError
-
-    future: Any = _FastFuture()
-    go_on = set_with(future, when)
-    if when == "after":
-        go_on()
-    future._made, made = ScriptedMade(moment, interrupt), future._made
-    future._made.update(made)
-    with suppress(InterruptError):
-        future.done()
-    future._made.calm()
-    if when == "in between":
-        go_on()
-    assert future.done()
-    assert future.result(0) == 1
-
-
-def test_a_finalizer_that_asks_for_what_is_there_does_not_wait_for_its_own_thread() -> None:
-    results: list[object] = []
-    future: Any = _FastFuture()
-    # Its second moment is right after the future has been set: the gate is still closed, by this very thread.
-    future._made = ScriptedMade(2, lambda: results.append(future.result(LIMIT)))
-    began = time.monotonic()
-    future.set_result(1)
-    assert results == [1]
-    assert time.monotonic() < began + LIMIT / 2
-
-
-class TellingLock:
-    """A lock that tells when another thread than the one that made it is about to take it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.arrived = threading.Event()
-        self._main = threading.get_ident()
-
-    def __enter__(self) -> None:
-        if threading.get_ident() != self._main:
-            self.arrived.set()
-        self.lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
-
-    def _is_owned(self) -> Any:
-        return self.lock._is_owned()  # type: ignore[attr-defined]  # It is in no stub.
-
-
-@pytest.mark.parametrize("ask", ["done", "running", "__repr__"])
-def test_a_signal_handler_that_asks_before_its_thread_has_its_waiter_there_takes_nothing_from_it(ask: str) -> None:
-    told = threading.Event()
-
-    class Waiter:
-        def add_result(self, _: object) -> None:
-            told.set()
-
-    future: Any = _FastFuture()
-    lock = future._made["_condition"] = TellingLock()
-    with future._condition:
-        # As concurrent.futures.wait does, in the middle of which a handler comes.
-        assert future._state == "RUNNING"
-        setting = ParallelExecutor.execute_one(future.set_result, 1)
-        assert lock.arrived.wait(LIMIT)
-        getattr(future, ask)()
-        future._waiters.append(Waiter())
-    assert setting.result(LIMIT) is None
-    assert told.is_set()
-    assert future.done()
-
-
-def test_a_future_that_says_that_it_is_done_can_be_asked_at_once_also_by_who_is_being_told() -> None:
-    seen: list[Any] = []
-
-    class Waiter:
-        """As those of concurrent.futures.wait; a finalizer may run there just as well."""
-
-        def add_result(self, future: Any) -> None:
-            seen.append((future.done(), future.result(0), future.exception(0)))
-
-    future: Any = _FastFuture()
-    with future._condition:
-        future._waiters.append(Waiter())
-    future.set_result("result")
-    assert seen == [(True, "result", None)]
-
-
-def test_a_future_that_is_just_being_set_is_done_for_whoever_asks_first() -> None:
-    future: Any = _FastFuture()
-    future._result = "result"
-    future._made.setdefault("_condition", _call_future._NEVER_ASKED)
-    assert future.done()
-    assert future.result(0) == "result"
-
-
-# Which future
-
-
-def test_a_future_that_is_made_otherwise_than_known_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    class NewerFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
+def test_class_with_other_attributes_than_the_standards_does_not_work() -> None:
+    class WithOneMore(_LatchFuture):
         def __init__(self) -> None:
             super().__init__()
             self._added_later = None
 
-    monkeypatch.setattr(_call_future, "Future", NewerFuture)
-    assert _choose() is _PlainFuture
+    class WithOneLess(_LatchFuture):
+        def __init__(self) -> None:
+            super().__init__()
+            del self._waiters
+
+    assert not _works(WithOneMore)
+    assert not _works(WithOneLess)
+
+
+@needs_latch_future
+@pytest.mark.parametrize("name", ["_is_owned", "_release_save", "_acquire_restore"])
+def test_class_whose_lock_cannot_be_restored_does_not_work(name: str) -> None:
+    class Lock:
+        """A reentrant lock without one of its private methods."""
+
+        def __init__(self) -> None:
+            lock: Any = threading.RLock()
+            self.acquire, self.release, self.__dict__["_entered"] = lock.acquire, lock.release, lock
+            for each in {"_is_owned", "_release_save", "_acquire_restore"} - {name}:
+                setattr(self, each, getattr(lock, each))
+
+        def __enter__(self) -> Any:
+            return self.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.release()
+
+    class WithOtherLock(_LatchFuture):
+        def __init__(self) -> None:
+            super().__init__()
+            self._condition = Lock()
+
+    assert not _works(WithOtherLock)
+
+
+ONE_MORE_ATTRIBUTE = """
+from concurrent.futures import Future
+
+make = Future.__init__
+
+def make_and_add(self):
+    make(self)
+    self._added_later = None
+
+Future.__init__ = make_and_add
+"""
+
+LOCK_THAT_CANNOT_BE_RESTORED = """
+import threading
+
+make_lock = threading.RLock
+
+class RLock:
+    def __init__(self):
+        self._lock = make_lock()
+        self.acquire, self.release, self._is_owned = self._lock.acquire, self._lock.release, self._lock._is_owned
+        if hasattr(self._lock, "locked"):
+            self.locked = self._lock.locked
+    def __enter__(self):
+        return self.acquire()
+    def __exit__(self, *_):
+        self.release()
+
+threading.RLock = RLock
+"""
+
+USES_THE_LIBRARY = """
+import asyncio, concurrent.futures, threading
+from concurrent.futures import as_completed, wait
+from parallel import ParallelExecutor, ReturnWhen, parallel, parallel_contexts, parallel_map
+from parallel._call_future import CallFuture, _PlainFuture
+
+assert CallFuture is _PlainFuture
+
+def fail():
+    raise ValueError("failed")
+
+release = threading.Event()
+
+# Chains, also with time limits and until the first failure.
+assert parallel(int)().parallel(str)().results() == (0, "")
+assert parallel_map(int, "123").results(timeout=30) == (1, 2, 3)
+try:
+    parallel(release.wait)().results(timeout=0.01)
+except TimeoutError:
+    pass
+try:
+    parallel(release.wait)().parallel(fail)().results(return_when=ReturnWhen.FIRST_EXCEPTION)
+except ValueError as error:
+    assert str(error) == "failed"
+
+# The standard's functions.
+calls = [ParallelExecutor.execute_one(release.wait), ParallelExecutor.execute_one(int)]
+assert next(as_completed(calls, 30)) is calls[1]
+assert wait(calls, 0.01).not_done == {calls[0]}
+try:
+    calls[0].result(0.01)
+except concurrent.futures.TimeoutError:
+    pass
+called = threading.Event()
+calls[0].add_done_callback(lambda _: called.set())
+release.set()
+assert wait(calls, 30).done == set(calls) and called.wait(30)
+
+# An event loop, and managers.
+async def main():
+    return await parallel(int)().parallel(str)()
+
+assert asyncio.run(main()) == (0, "")
+
+class Manager:
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        print("exit")
+
+with parallel_contexts([Manager(), Manager()]) as managers:
+    assert len(managers) == 2
+"""
+
+
+@pytest.mark.parametrize("change", [ONE_MORE_ATTRIBUTE, LOCK_THAT_CANNOT_BE_RESTORED], ids=["attribute", "lock"])
+def test_library_works_where_the_standards_future_is_another(change: str) -> None:
+    assert run_child(change + USES_THE_LIBRARY) == "exit\nexit\n"
 
 
 # Either future
 
-IS_AS_KNOWN = set(vars(Future())) == _call_future._ATTRIBUTES
-
 
 @pytest.fixture(
     params=[
-        pytest.param(_FastFuture, marks=pytest.mark.skipif(not IS_AS_KNOWN, reason="futures are made otherwise here")),
+        pytest.param(_LatchFuture, marks=needs_latch_future),
         _PlainFuture,
     ]
 )
@@ -441,10 +462,10 @@ def future(request: pytest.FixtureRequest) -> Iterator[Any]:
     future = request.param()
     yield future
     if not future.done():
-        future.set_result(None)  # Whoever may be waiting.
+        future.set_result(None)  # A call of the test may wait.
 
 
-def test_it_is_running_and_cannot_be_cancelled(future: Any) -> None:
+def test_future_is_running_and_cannot_be_cancelled(future: Any) -> None:
     assert future.running()
     assert not future.done()
     assert not future.cancel()
@@ -457,7 +478,7 @@ def test_it_is_running_and_cannot_be_cancelled(future: Any) -> None:
         future.exception(0.01)
 
 
-def test_it_gives_its_result_to_all_that_wait(future: Any) -> None:
+def test_result_is_given_to_all_threads_that_wait(future: Any) -> None:
     calls = parallel_map(lambda ask: ask(LIMIT), [future.result, future.result, future.exception])
     future.set_result("result")
     assert calls.results(timeout=LIMIT) == ("result", "result", None)
@@ -466,26 +487,24 @@ def test_it_gives_its_result_to_all_that_wait(future: Any) -> None:
     assert future.result() == "result"
 
 
-def test_it_can_be_waited_for_by_a_signal_handler_in_the_middle_of_its_own_methods(future: Any) -> None:
+def test_signal_handler_may_wait_in_the_middle_of_its_methods(future: Any) -> None:
     with future._condition:  # As add_done_callback() has it when the signal comes.
         setting = ParallelExecutor.execute_one(future.set_result, "result")
         assert future.result(LIMIT) == "result"
     assert setting.result(LIMIT) is None
 
 
-def test_its_state_does_not_change_while_its_lock_is_held(future: Any) -> None:
+def test_state_does_not_change_while_the_lock_is_held(future: Any) -> None:
     # wait() looks twice: which futures are done, and how many.
     with future._condition:
         setting = ParallelExecutor.execute_one(future.set_result, "result")
-        if isinstance(future, _FastFuture):
-            wait_until(lambda: future._result == "result")
         assert not wait([setting], 0.05).done
         assert future._state == "RUNNING"
     assert setting.result(LIMIT) is None
     assert future._state == "FINISHED"
 
 
-def test_it_raises_its_exception(future: Any) -> None:
+def test_exception_is_raised_and_returned(future: Any) -> None:
     error = OSError()
     asked = ParallelExecutor.execute_one(future.exception, LIMIT)
     future.set_exception(error)
@@ -495,7 +514,7 @@ def test_it_raises_its_exception(future: Any) -> None:
     assert caught.value is error
 
 
-def test_it_is_set_once(future: Any) -> None:
+def test_outcome_is_set_once(future: Any) -> None:
     future.set_result(1)
     with pytest.raises(InvalidStateError, match="^FINISHED: <.* state=finished returned int>$"):
         future.set_result(2)
@@ -504,7 +523,37 @@ def test_it_is_set_once(future: Any) -> None:
     assert future.result() == 1
 
 
-def test_its_callbacks_are_called_once_in_their_order(future: Any) -> None:
+def test_first_outcome_that_is_tried_is_set(future: Any) -> None:
+    error = OSError()
+    assert future.try_to_set(None, error) is True
+    assert future.try_to_set(1, None) is False
+    assert future.try_to_set(None, ValueError()) is False
+    assert future.exception() is error
+
+
+@pytest.mark.parametrize("outcome", ["result", "exception"])
+def test_waiter_is_told_of_the_outcome_before_and_after(future: Any, outcome: str) -> None:
+    before, after = Waiter(), Waiter()
+    future.add_waiter(before)
+    assert before.told == []
+    getattr(future, f"set_{outcome}")(ValueError())
+    future.add_waiter(after)
+    assert before.told == after.told == [outcome]
+
+
+def test_many_threads_set_the_outcome_once(future: Any) -> None:
+    barrier = threading.Barrier(4)
+
+    def set_at_once(number: int) -> bool:
+        barrier.wait(LIMIT)
+        is_set: bool = future.try_to_set(number, None)
+        return is_set
+
+    answers = parallel_map(set_at_once, range(4)).results(timeout=LIMIT)
+    assert [number for number in range(4) if answers[number]] == [future.result(0)]
+
+
+def test_callbacks_are_called_once_in_their_order(future: Any) -> None:
     seen: list[Any] = []
     future.add_done_callback(lambda done: seen.append((1, done)))
     future.add_done_callback(lambda done: seen.append((2, done.result())))
@@ -515,7 +564,7 @@ def test_its_callbacks_are_called_once_in_their_order(future: Any) -> None:
     assert seen[2:] == [(3, future)]
 
 
-def test_the_standards_functions_wait_for_it(future: Any) -> None:
+def test_standards_functions_wait_for_it(future: Any) -> None:
     other: Future[None] = Future()
     assert wait([future, other], 0).not_done == {future, other}
     with pytest.raises(concurrent.futures.TimeoutError):
@@ -528,7 +577,7 @@ def test_the_standards_functions_wait_for_it(future: Any) -> None:
     assert completed.result(LIMIT) is future
 
 
-def test_an_event_loop_waits_for_it(future: Any) -> None:
+def test_event_loop_waits_for_it(future: Any) -> None:
     async def main() -> Any:
         wrapped = asyncio.wrap_future(future)
         ParallelExecutor.execute_one(future.set_result, "result")

@@ -19,12 +19,12 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
 from conftest import LIMIT, Uncaught, wait_for_idle_threads
-from parallel import ParallelExecutor, _threads, parallel
+from parallel import ParallelExecutor, parallel
 
 Submit = Callable[..., "Future[Any]"]
 
@@ -575,45 +575,13 @@ def test_submit_from_other_threads_while_shutting_down_either_runs_or_raises() -
         assert all(future.done() for future in futures)
 
 
-def test_a_call_whose_submit_is_interrupted_is_not_waited_for() -> None:
-    class Calls(dict):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
-        def __setitem__(self, call: Any, value: None) -> None:
-            super().__setitem__(call, value)
-            raise KeyboardInterrupt
-
+def test_a_call_whose_submit_is_interrupted_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     executor = ParallelExecutor()
-    running = executor._running_here()
-    running.calls = Calls()
-    with pytest.raises(KeyboardInterrupt):
-        executor.submit(int)
-    assert not running.calls
-    executor.shutdown()
-
-
-def test_no_call_is_lost_when_two_are_the_first_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Running(Dict[Any, Any]):
-        def get(self, process: object, default: Any = None) -> Any:
-            """Another thread submits a call between the look and what comes of it."""
-            running = super().get(process, default)
-            if not submitted:
-                submitted.append(None)
-                submitted.append(executor.submit(go.wait))
-            return running
-
-    submitted: list[Any] = []
-    go = threading.Event()
-    executor = ParallelExecutor()
-    in_parent = executor.submit(go.wait)
-    try:
-        executor._running = Running(executor._running)
-        monkeypatch.setattr(_threads, "process", object())
-        submitted.append(executor.submit(go.wait))
-        assert list(executor._running_here().calls) == submitted[1:]
-        assert repr(executor) == "<ParallelExecutor: 2 calls running>"
-        assert len(executor._running) == 1  # Nothing is kept of the parent's.
-    finally:
-        go.set()
-        wait([in_parent, *submitted[1:]])
+    with monkeypatch.context() as patch:
+        patch.setattr("parallel._threads.Threads._take_token", lambda *_: fail(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            executor.submit(int)
+    assert repr(executor) == "<ParallelExecutor: no calls running>"
     executor.shutdown()
 
 
@@ -621,7 +589,7 @@ def test_a_call_that_cannot_start_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     wait_for_idle_threads()
     executor = ParallelExecutor()
     with monkeypatch.context() as patch:
-        patch.setattr("parallel._threads._Threads.start", lambda *_: fail(RuntimeError("can't start new thread")))
+        patch.setattr("parallel._threads.Threads.start", lambda *_: fail(RuntimeError("can't start new thread")))
         with pytest.raises(RuntimeError, match="can't start new thread"):
             executor.submit(int)
     thread = threading.Thread(target=executor.shutdown, daemon=True)

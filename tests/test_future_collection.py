@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import itertools
 import pydoc
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import Any, Callable
 import pytest
 
 from conftest import LIMIT, wait_until
-from parallel import FutureCollection, ParallelExecutor, ReturnWhen, future_collection, parallel
+from parallel import FutureCollection, ParallelExecutor, ReturnWhen, parallel
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
 
@@ -131,7 +130,7 @@ def test_a_call_sees_the_context_of_its_start_and_keeps_its_changes() -> None:
 def test_an_error_does_not_start_a_new_chain_nor_lose_the_old(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = parallel(str)(1)
     with monkeypatch.context() as patch:
-        patch.setattr("parallel._threads._Threads.start", lambda *_: fail(RuntimeError("no thread")))
+        patch.setattr("parallel._threads.Threads.start", lambda *_: fail(RuntimeError("no thread")))
         with pytest.raises(RuntimeError, match="no thread"):
             calls.parallel(str)(2)
     assert calls.parallel(str)(3).results() == ("1", "3")
@@ -241,7 +240,7 @@ def test_several_failures_are_raised_as_a_group_in_the_order_of_the_chain(first_
     with Gate(ValueError(1)) as first, Gate(KeyError(2)) as second:
         calls: Any = parallel(first.call)().parallel(str)(1).parallel(second.call)()
         (second if first_to_fail else first).go.set()
-        wait_until(lambda: calls._held[0][first_to_fail].future.done())
+        wait_until(lambda: calls._links[first_to_fail].future.done())
         first.go.set()
         second.go.set()
         with pytest.raises(ExceptionGroup, match="2 of 3 calls failed") as caught:
@@ -335,20 +334,11 @@ def test_a_time_limit_that_passes_names_the_calls_and_leaves_them_running() -> N
         assert calls.results(timeout=LIMIT) == ("1", "late", "late")
 
 
-def test_the_time_limit_is_one_for_all_calls_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Each look at the clock finds that this much time has passed since the one before.
-    monkeypatch.setattr(future_collection, "monotonic", itertools.count(0, 2 * LIMIT).__next__)
-    with Gate() as gate:
-        calls = parallel(gate.call)().parallel(str)(1)
-        with pytest.raises(TimeoutError, match="1 of 2 calls still running"):
-            calls.results(timeout=3 * LIMIT)
-
-
 def test_failures_go_before_the_time_limit_which_is_their_context() -> None:
     with Gate() as gate:
         error = ValueError("failed before")
         calls = parallel(gate.call)().parallel(fail)(error)
-        wait_until(lambda: calls._held[0][1].future.done())
+        wait_until(lambda: calls._links[1].future.done())
         with pytest.raises(ValueError, match="failed before") as caught:
             calls.results(timeout=0.01)
         assert caught.value is error

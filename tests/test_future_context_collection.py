@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from conftest import LIMIT, Uncaught, wait_for_idle_threads
-from parallel import ParallelExecutor, future_context_collection, parallel, parallel_contexts
+from parallel import ParallelExecutor, _context_block, _sync, parallel, parallel_contexts
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
 THREE = 3
@@ -336,20 +336,20 @@ class BrokenOffError(BaseException):
 def test_a_collection_can_be_entered_again_after_a_signal_handler_raised(
     monkeypatch: pytest.MonkeyPatch, claims: int
 ) -> None:
-    # The first claim is that of entering, the second that of leaving.
-    claim = future_context_collection._Claim.claim
+    # The first claim that is a block's is that of entering, the second that of exiting.
+    claim = _sync.Once.claim
     countdown = iter(range(claims - 1, -1, -1))
 
     def claim_and_raise(self: Any, claimant: Any) -> bool:
         answer = claim(self, claimant)
-        if next(countdown, None) == 0:
+        if isinstance(claimant, (_context_block.Block, list)) and next(countdown, None) == 0:
             raise BrokenOffError
         return answer
 
     log: list[str] = []
     chain = parallel(Manager("a", log)).parallel(Manager("b", log))
     with monkeypatch.context() as patch:
-        patch.setattr(future_context_collection._Claim, "claim", claim_and_raise)
+        patch.setattr(_sync.Once, "claim", claim_and_raise)
         with pytest.raises(BrokenOffError), chain:
             log.append("body")
     wait_for_idle_threads()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals as POS
 
 PREAMBLE = """
 import signal, threading, time
-from parallel import ParallelExecutor, ReturnWhen, _threads, parallel
+from parallel import _process, _threads, parallel, ParallelExecutor, ReturnWhen
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # What starts the tests may have it ignored.
 
@@ -203,7 +203,8 @@ def test_a_second_ctrl_c_in_the_exits_after_an_interrupted_enter_leaves_nothing_
                 super().__exit__(*details)
         class Straggler(Manager):
             def __enter__(self):
-                while len(_threads.current._parked) < 2:  # The others have not been entered yet.
+                # Until the others have been entered.
+                while sum(each.is_suspended for each in list(_process.pool.unfinished)) < 2:
                     time.sleep(0.001)
                 return super().__enter__()
         go = threading.Event()
@@ -227,7 +228,7 @@ def test_a_second_ctrl_c_in_the_exits_after_an_interrupted_enter_leaves_nothing_
 
 OUTLIVE_MAIN_THREAD = """
 def outlive_main_thread():
-    while not _threads.current._main_thread_ended:
+    while not _process.pool._is_main_thread_over:
         time.sleep(0.01)
     say("waited for")
     time.sleep(60)

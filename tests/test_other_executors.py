@@ -267,7 +267,7 @@ def test_a_cancelled_call_of_a_dropped_chain_is_not_reported_but_an_error_is(unc
     with Gate(error) as gate, ThreadPoolExecutor(1) as pool:
         calls: Any = parallel(gate.call, executor=pool)().parallel(str)(1)
         assert gate.inside.wait(LIMIT)
-        assert calls._held[0][1].future.cancel()
+        assert calls._links[1].future.cancel()
         del calls
         free_garbage()
         assert uncaught == []

@@ -25,6 +25,8 @@ from parallel import (
     FutureContextCollection,
     ParallelExecutor,
     ReturnWhen,
+    _process,
+    _thread,
     _threads,
     parallel,
     parallel_contexts,
@@ -274,13 +276,14 @@ needs_signals_between_calls_only = pytest.mark.skipif(
     sys.version_info < (3, 10) or PYPY,
     reason="before 3.10 and on PyPy handlers run between any two instructions: any `with` may lose an exit",
 )
+RAISED_BY_HANDLERS = (KeyboardInterrupt, RuntimeError, RecursionError, MemoryError, OSError)
 ignore_errors_in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
 def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads of the test's own: whatever becomes of them, other tests have others."""
-    monkeypatch.setattr(_threads, "current", _threads._Threads())
+    monkeypatch.setattr(_process, "pool", _process.Pool())
 
 
 @needs_signals
@@ -333,7 +336,7 @@ class AlarmError(Exception):
     """As handlers raise it that limit the time of something."""
 
 
-raised_by_handlers = pytest.mark.parametrize("kind", [InterruptError, AlarmError])
+raised_by_handlers = pytest.mark.parametrize("kind", [InterruptError, AlarmError, *RAISED_BY_HANDLERS])
 
 LIBRARY = Path(_threads.__file__).parent
 
@@ -464,22 +467,15 @@ def test_handlers_that_raise_while_calls_are_started_leave_the_library_usable(
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("kind", RAISED_BY_HANDLERS)
 def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
-    own_threads: None, monkeypatch: pytest.MonkeyPatch, begun: bool
+    own_threads: None, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], begun: bool
 ) -> None:
     # Nearly all the time that a start takes is spent in Thread.start(), waiting for the thread to begin.
-    start, run = threading.Thread.start, _threads._Thread.run
-    begin, waiting = threading.Event(), threading.Event()
-    works = _threads.current._works
+    start, run = threading.Thread.start, _thread.ReusableThread.run
+    begin, ran_call = threading.Event(), threading.Event()
 
-    class QueueThatTells:
-        put, wake_one, waiting = works.put, works.wake_one, works.waiting
-
-        def get(self, *arguments: Any) -> Any:
-            waiting.set()
-            return works.get(*arguments)
-
-    def run_later(thread: _threads._Thread) -> None:
+    def run_later(thread: _thread.ReusableThread) -> None:
         assert begin.wait(LIMIT)
         run(thread)
 
@@ -487,72 +483,61 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
         if begun:
             begin.set()
         start(thread)
-        assert not begun or waiting.wait(LIMIT)
-        raise KeyboardInterrupt
+        assert not begun or ran_call.wait(LIMIT)
+        raise kind
 
-    monkeypatch.setattr(_threads.current, "_works", QueueThatTells())
-    monkeypatch.setattr(_threads._Thread, "run", run_later)
+    monkeypatch.setattr(_thread.ReusableThread, "run", run_later)
     ran: list[int] = []
     before = set(threading.enumerate())
+
+    def note(number: int) -> None:
+        ran.append(number)
+        ran_call.set()
 
     def new_threads() -> int:
         return len(set(threading.enumerate()) - before)
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start_and_raise)
-        with pytest.raises(KeyboardInterrupt):
-            ParallelExecutor.execute_one(ran.append, 1)
+        with pytest.raises(kind):
+            ParallelExecutor.execute_one(note, 1)
     begin.set()
     # The thread is free, or it has ended; the accounting says which.
-    wait_until(lambda: new_threads() == len(_threads.current._tokens))
-    assert ParallelExecutor.execute_one(ran.append, 2).result(LIMIT) is None
+    wait_until(lambda: new_threads() == len(_process.pool._threads._tokens))
+    assert ParallelExecutor.execute_one(note, 2).result(LIMIT) is None
     wait_for_idle_threads()
-    # A call that has begun goes on, as it does when a signal comes while its result is waited for.
+    # A call that has begun continues, as it does when a signal comes while its result is waited for.
     assert ran == ([1, 2] if begun else [2])
-    wait_until(lambda: new_threads() == len(_threads.current._tokens))
+    wait_until(lambda: new_threads() == len(_process.pool._threads._tokens))
 
 
-def test_an_interrupt_while_many_works_are_put_costs_no_thread_but_that_of_the_one_being_put(own_threads: None) -> None:
-    threads = _threads.current
+def test_an_interrupt_while_many_are_put_costs_at_most_one_idle_thread(own_threads: None) -> None:
+    threads = _process.pool._threads
     barrier = threading.Barrier(20)
     parallel_map(lambda _: barrier.wait(LIMIT), range(20)).results()
     wait_until(lambda: len(threads._tokens) == 20)
     puts: list[None] = []
-    works: Any = threads._works
+    queue: Any = threads._queue
 
     class QueueThatInterrupts:
-        get, waiting = works.get, works.waiting
+        def __getattr__(self, name: str) -> Any:
+            return getattr(queue, name)
 
-        def put(self, work: Any) -> None:
+        def put(self, item: Any) -> None:
             puts.append(None)
             if len(puts) == 3:
                 raise KeyboardInterrupt
-            works.put(work)
+            queue.put(item)
 
-    threads._works = QueueThatInterrupts()  # type: ignore[assignment]  # What a test can script.
+    threads._queue = QueueThatInterrupts()  # type: ignore[assignment]  # What a test can script.
     ran: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         parallel_map(ran.append, range(10))
-    threads._works = works
+    threads._queue = queue
     wait_for_idle_threads()
-    wait_until(lambda: len(ran) == 2)
-    wait_until(lambda: len(threads._tokens) == 19)
-
-
-def test_an_interrupt_right_before_a_thread_is_started_leaves_nothing_unfinished(own_threads: None) -> None:
-    class Members(set):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
-        def add(self, thread: Any) -> None:
-            super().add(thread)
-            raise KeyboardInterrupt
-
-    threads = _threads.current
-    members, threads._members = threads._members, Members()
-    with pytest.raises(KeyboardInterrupt):
-        ParallelExecutor.execute_one(int)
-    assert threads.unfinished() == []
-    assert not threads._members
-    threads._members = members
-    assert ParallelExecutor.execute_one(int).result(LIMIT) == 0
+    # Those that had begun ran; the others never do.
+    assert ran == sorted(ran)[:2]
+    wait_until(lambda: 19 <= len(threads._tokens) <= 20)
 
 
 # Finalizers
@@ -914,7 +899,9 @@ class QueueThatTimesOut:
     def __init__(self, works: Any) -> None:
         self._works = works
         self._lies = 0
-        self.put, self.wake_one, self.waiting = works.put, works.wake_one, works.waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._works, name)
 
     def lie(self, times: int) -> None:
         """The next ``times`` works given out are put back instead, and said not to have come."""
@@ -925,20 +912,21 @@ class QueueThatTimesOut:
         if self._lies > 0 and work is not None:
             self._lies -= 1
             self._works.put(work)
-            raise TimeoutError
+            return None
         return work
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> _threads._Threads:
+def threads(monkeypatch: pytest.MonkeyPatch) -> _threads.Threads:
     """Threads of the test's own, with a queue that can lie."""
-    own = _threads._Threads()
-    own._works = QueueThatTimesOut(own._works)  # type: ignore[assignment]  # What a test can script.
-    monkeypatch.setattr(_threads, "current", own)
-    return own
+    own = _process.Pool()
+    queue: Any = QueueThatTimesOut(own._threads._queue)
+    own._threads._queue = queue
+    monkeypatch.setattr(_process, "pool", own)
+    return own._threads
 
 
-def idle(threads: _threads._Threads, number: int) -> None:
+def idle(threads: _threads.Threads, number: int) -> None:
     """Makes ``number`` idle threads."""
     barrier = threading.Barrier(number)
     parallel_map(lambda _: barrier.wait(LIMIT), range(number)).results()
@@ -948,9 +936,9 @@ def idle(threads: _threads._Threads, number: int) -> None:
 @pytest.mark.parametrize("number", [1, 2, 5])
 @pytest.mark.parametrize("lies", [1, 2, 3])
 def test_a_work_given_to_threads_that_time_out_at_that_moment_runs_once(
-    threads: _threads._Threads, number: int, lies: int
+    threads: _threads.Threads, number: int, lies: int
 ) -> None:
-    works: Any = threads._works
+    works: Any = threads._queue
     for _ in range(5):
         idle(threads, number)
         ran: list[int] = []

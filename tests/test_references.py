@@ -14,14 +14,7 @@ from typing import Any, Iterator
 import pytest
 
 from conftest import LIMIT, Uncaught, wait_for_idle_threads, wait_until
-from parallel import (
-    ParallelExecutor,
-    ReturnWhen,
-    _threads,
-    parallel,
-    parallel_contexts,
-    parallel_map,
-)
+from parallel import ParallelExecutor, ReturnWhen, _process, _threads, parallel, parallel_contexts, parallel_map
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
 pytestmark = pytest.mark.skipif(
@@ -43,19 +36,18 @@ def no_collector() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _threads_that_stay(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has nothing freed by the end of an idle thread: the test's own are new, and outlive it."""
-    own = _threads._Threads()
-    monkeypatch.setattr(_threads, "current", own)
+    own = _process.Pool()
+    monkeypatch.setattr(_process, "pool", own)
     monkeypatch.setattr(_threads, "IDLE_SECONDS", 100 * LIMIT)
     yield
     wait_for_idle_threads()
-    own._end_threads()
-    wait_until(lambda: not own._members)
+    own.join_idle()
 
 
 def wake_idle_threads() -> None:
     """Wakes those that wait for work, and gives them none, for which they might let go of the last."""
-    for signal in _threads.current._works._waiting.copy():
-        signal.release()
+    for wakeup in _process.pool._threads._queue._waiting.copy():
+        wakeup.set()
 
 
 class Thing:
@@ -563,8 +555,8 @@ def test_what_could_not_be_started_is_freed(
         raise RuntimeError("can't start new thread")
 
     calls = parallel(int)()
-    monkeypatch.setattr(_threads._Threads, "start", start)
-    monkeypatch.setattr(_threads._Threads, "start_all", start)
+    monkeypatch.setattr(_threads.Threads, "start", start)
+    monkeypatch.setattr(_threads.Threads, "start_all", start)
     with pytest.raises(RuntimeError):
         ParallelExecutor.execute_one(int, watch(Thing()))
     with pytest.raises(RuntimeError):

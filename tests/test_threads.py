@@ -1,268 +1,355 @@
+"""The accounting of threads: reuse, idle ends, surplus, and what exceptions leave."""
+
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_for_idle_threads, wait_until
-from parallel import ParallelExecutor, _threads, parallel, parallel_map
-from parallel.parallel_executor import Call
+from conftest import LIMIT, Uncaught, wait_until
+from parallel import ParallelExecutor, _process, _sync, _thread, _threads, _work_queue, parallel, parallel_map
+from parallel._sync import Latch
+from parallel._thread import IDLE_NAME, ReusableThread
+from parallel._threads import Threads
+from parallel._work_queue import WorkQueue
+from test_sync import moments
+
+
+class InterruptError(BaseException):
+    """What a signal handler raises."""
 
 
 class Task:
-    """A work that calls a function."""
+    """A runnable that calls a function."""
+
+    is_suspended = False
 
     def __init__(self, func: Callable[[], object], name: str = "task") -> None:
         self.name = name
-        self.func = func
+        self.has_run = False
+        self.is_withdrawn = False
+        self._func = [func]
 
     def run(self) -> None:
-        self.func()
+        with suppress(IndexError):
+            func = self._func.pop()
+            self.has_run = True
+            func()
+
+    def withdraw(self) -> bool:
+        with suppress(IndexError):
+            self._func.pop()
+            self.is_withdrawn = True
+            return True
+        return False
+
+    def dismiss(self) -> None:
+        """Does nothing: a task is never suspended."""
 
 
-class OwnThreads(_threads._Threads):
-    """Threads that a test can count."""
+class OwnThreads(Threads):
+    """Threads that a test can count, and that end with it."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._before = set(threading.enumerate())
+        self.unfinished: set[Any] = set()
+        self.awaited: dict[Any, Latch] = {}
+        super().__init__(self.unfinished, self.awaited, daemon=True)
+
+    def start_task(self, func: Callable[[], object] = int, name: str = "task") -> Task:
+        return self.start(Task, (func, name))
+
+    def run(self, func: Callable[[], object]) -> None:
+        """Runs ``func`` on a thread, and waits until that is idle."""
+        self.start_task(func)
+        wait_until(lambda: not self.unfinished)
+
+    def run_together(self, number: int) -> None:
+        """Has ``number`` threads run something at the same time, and then be idle."""
+        barrier = threading.Barrier(number) if number else None
+        for _ in range(number):
+            assert barrier is not None
+            self.start_task(partial(barrier.wait, LIMIT))
+        wait_until(lambda: len(self._tokens) == self._queue.count_waiting() == number)
 
     def count(self) -> int:
         return len(set(threading.enumerate()) - self._before)
 
+    def settle(self) -> None:
+        """Waits until all threads are idle."""
+        wait_until(lambda: not self.unfinished and self._queue.count_waiting() == self.count())
+
+    def end(self) -> None:
+        """Ends all threads, also those whose token an exception has lost."""
+        self.settle()
+        self._tokens.extend([None] * (self.count() - len(self._tokens)))
+        self.keep_none_idle()
+        wait_until(lambda: not self.count())
+
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> OwnThreads:
+def threads() -> Iterator[OwnThreads]:
     """Threads of the test's own, so that none is idle yet."""
     own = OwnThreads()
-    monkeypatch.setattr(_threads, "current", own)
-    return own
+    yield own
+    own.end()
 
 
-def run(func: Callable[[], object]) -> None:
-    """Runs ``func`` on a thread, and waits for it."""
-    done = threading.Event()
-
-    def call() -> None:
-        func()
-        done.set()
-
-    _threads.current.start(Task(call))
-    assert done.wait(LIMIT)
-    wait_until(lambda: not _threads.current.unfinished())
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[_process.Pool]:
+    """A pool of the test's own."""
+    own = _process.Pool()
+    with monkeypatch.context() as patch:
+        patch.setattr(_process, "pool", own)
+        yield own
+    own.keep_none_idle()
 
 
-def test_an_idle_thread_takes_the_next_work(threads: OwnThreads) -> None:
+def begin_and_wait(begun: threading.Event, release: threading.Event) -> None:
+    begun.set()
+    assert release.wait(LIMIT)
+
+
+# Reuse
+
+
+def test_idle_thread_takes_the_next_runnable(threads: OwnThreads) -> None:
     idents = set()
     for _ in range(20):
-        run(lambda: idents.add(threading.get_ident()))
-        wait_until(lambda: threads._tokens)
+        threads.run(lambda: idents.add(threading.get_ident()))
     assert len(idents) == 1
     assert threads.count() == 1
 
 
-WAYS_TO_CALL: list[Callable[[Callable[[], int]], Future[int]]] = [
+WAYS_TO_CALL: list[Callable[[Callable[[], int]], Any]] = [
     ParallelExecutor.execute_one,
     ParallelExecutor().submit,
     lambda func: parallel(func)().futures[0],
     lambda func: parallel(int)().parallel(func)().futures[1],
+    lambda func: parallel_map(lambda _: func(), range(2)).futures[1],
 ]
-"""Each gives the future of the call."""
+"""Each returns the future of the call."""
 
 
-@pytest.mark.parametrize("start", WAYS_TO_CALL, ids=["execute_one", "submit", "parallel", "chain"])
-def test_an_idle_thread_is_woken_before_the_call_is_made(
-    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch, start: Callable[[Callable[[], int]], Future[int]]
-) -> None:
-    happened: list[str] = []
-    works: Any = threads._works
-    make = Call.__init__
-
-    class QueueThatNotes:
-        get, waiting = works.get, works.waiting
-
-        def wake_one(self) -> None:
-            happened.append("woken")
-            works.wake_one()
-
-        def put(self, work: Any) -> None:
-            happened.append("put")
-            works.put(work)
-
-    def make_and_note(call: Call, *args: Any) -> None:
-        happened.append("made")
-        make(call, *args)
-
-    barrier = threading.Barrier(2)
-    parallel_map(lambda _: barrier.wait(LIMIT), range(2)).results()
-    wait_until(lambda: len(threads._tokens) == 2)
-    threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
-    monkeypatch.setattr(Call, "__init__", make_and_note)
-    assert start(int).result(LIMIT) == 0
-    assert happened[-3:] == ["woken", "made", "put"]
+@pytest.mark.parametrize("start", WAYS_TO_CALL, ids=["execute_one", "submit", "parallel", "chain", "map"])
+def test_every_way_to_call_reuses_idle_threads(pool: _process.Pool, start: Callable[..., Any]) -> None:
+    idents = set()
+    for _ in range(10):
+        start(lambda: idents.add(threading.get_ident())).result(LIMIT)
+        wait_until(lambda: not pool.unfinished)
+    assert len(idents) <= 2
 
 
-def test_nobody_is_woken_for_a_call_that_needs_a_new_thread(threads: OwnThreads) -> None:
-    works: Any = threads._works
+def test_idle_thread_is_woken_before_the_runnable_is_made(threads: OwnThreads) -> None:
+    threads.run_together(1)
+    before = threads._queue._round
 
-    class QueueThatRefuses:
-        get, put, waiting = works.get, works.put, works.waiting
+    def make_task() -> Task:
+        # The woken thread has looked for a runnable meanwhile.
+        wait_until(lambda: threads._queue._round is not before)
+        return Task(int)
 
-        def wake_one(self) -> None:
-            raise AssertionError("nobody is idle")
-
-    threads._works = QueueThatRefuses()  # type: ignore[assignment]  # What a test can script.
-    assert ParallelExecutor.execute_one(int).result(LIMIT) == 0
+    assert threads.start(make_task, ()).name == "task"
 
 
-def test_a_thread_ends_when_no_work_comes(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runnable_is_performed_at_once_while_all_threads_are_busy(threads: OwnThreads) -> None:
+    release = threading.Event()
+    for number in range(1, 20):
+        begun = threading.Event()
+        threads.start_task(partial(begin_and_wait, begun, release))
+        assert begun.wait(LIMIT)
+        assert threads.count() == number
+    release.set()
+
+
+def test_one_thread_performs_what_little_there_is(threads: OwnThreads) -> None:
+    # So the idle time of the others passes.
+    threads.run_together(20)
+    idents = set()
+    for _ in range(40):
+        threads.run(lambda: idents.add(threading.get_ident()))
+        wait_until(lambda: threads._queue.count_waiting() == 20)
+    assert len(idents) == 1
+
+
+def test_thread_has_the_name_of_what_it_performs(threads: OwnThreads) -> None:
+    names: list[str] = []
+    note = lambda: names.append(threading.current_thread().name)
+    for name in ["first", "second", "second", IDLE_NAME]:
+        task = threads.start_task(note, name)
+        wait_until(lambda: not threads.unfinished)
+        assert task.has_run
+    threads.start_all([Task(note, "third")])
+    wait_until(lambda: not threads.unfinished)
+    assert names == ["first", "second", "second", IDLE_NAME, "third"]
+    (thread,) = set(threading.enumerate()) - threads._before
+    assert isinstance(thread, ReusableThread)
+    wait_until(lambda: thread.name == IDLE_NAME)
+
+
+# The end of idle threads
+
+
+def test_thread_ends_when_no_runnable_comes(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _threads.IDLE_SECONDS == 10  # It is promised.
     monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.01)
-    before = threading.active_count()
     barrier = threading.Barrier(20)
     for _ in range(20):
-        _threads.current.start(Task(lambda: barrier.wait(LIMIT)))
+        threads.start_task(lambda: barrier.wait(LIMIT))
     wait_until(lambda: not threads.count())
     assert len(threads._tokens) == 0
-    wait_until(lambda: threading.active_count() <= before)
+    threads.run(int)
 
 
-def test_of_very_many_idle_threads_those_that_are_too_many_end_at_once(
-    threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _threads.MOST_IDLE == 1_000  # What is promised.
-    monkeypatch.setattr(_threads, "MOST_IDLE", 5)
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", LIMIT * 2)
-    gates = [threading.Event() for _ in range(20)]
-    for gate in gates:
-        threads.start(Task(partial(gate.wait, LIMIT)))
-    for number, gate in enumerate(gates, start=1):
-        gate.set()
+def test_surplus_of_idle_threads_ends_at_once(threads: OwnThreads) -> None:
+    assert threads._most_idle == _threads.MOST_IDLE == 1_000  # It is promised.
+    threads._most_idle = 5
+    releases = [threading.Event() for _ in range(20)]
+    for release in releases:
+        threads.start_task(partial(release.wait, LIMIT))
+    for number, release in enumerate(releases, start=1):
+        release.set()
         idle = min(number, 5)
-        wait_until(lambda: len(threads._tokens) == idle and threads.count() == 20 - number + idle)  # noqa: B023  # It is called here.
-    run(lambda: None)
+        wait_until(lambda: len(threads._tokens) == idle and threads.count() == 20 - number + idle)  # noqa: B023
+    threads.run(int)
     wait_until(lambda: threads.count() == len(threads._tokens) == 5)
 
 
-def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThreads) -> None:
-    timeouts: list[float] = []
-    works: Any = threads._works
+def test_surplus_that_becomes_idle_together_ends(threads: OwnThreads) -> None:
+    threads._most_idle = 2
+    barrier = threading.Barrier(20)
+    for _ in range(20):
+        threads.start_task(lambda: barrier.wait(LIMIT))
+    wait_until(lambda: threads.count() == len(threads._tokens) == 2)
 
-    class QueueThatNotes:
-        put, waiting = works.put, works.waiting
 
-        def get(self, signal: Any, timeout: float) -> Any:
-            timeouts.append(timeout)
-            return works.get(signal, timeout)
+def test_all_idle_threads_end_when_they_are_told_to(threads: OwnThreads) -> None:
+    release, begun = threading.Event(), threading.Event()
+    threads.run_together(5)
+    threads.start_task(partial(begin_and_wait, begun, release))
+    assert begun.wait(LIMIT)
+    assert threads.end_idle().wait(LIMIT)
+    wait_until(lambda: threads.count() == 1)
+    release.set()
+    wait_until(lambda: len(threads._tokens) == 1)
+    assert threads.count() == 1
+    assert threads.end_idle().wait(LIMIT)
+    assert threads.end_idle().is_open  # No thread is left.
 
-    threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
-    gates = [threading.Event() for _ in range(20)]
-    for gate in gates:
-        _threads.current.start(Task(partial(gate.wait, LIMIT)))
-    for number, gate in enumerate(gates, start=1):
-        gate.set()
-        wait_until(lambda: len(timeouts) == number)  # noqa: B023  # It is called here.
-    apart = [later - sooner for sooner, later in zip(timeouts, timeouts[1:])]
+
+def test_busy_threads_end_later_when_none_may_be_idle(threads: OwnThreads) -> None:
+    release = threading.Event()
+    for _ in range(3):
+        threads.start_task(partial(release.wait, LIMIT))
+    threads.start_task()
+    wait_until(lambda: len(threads._tokens) == 1)
+    threads.keep_none_idle()
+    wait_until(lambda: threads.count() == 3)
+    release.set()
+    wait_until(lambda: not threads.count())
+
+
+class NotingQueue(WorkQueue[Any]):
+    """A queue that notes for how long threads wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[float | None] = []
+
+    def get(self, wakeup: Any, timeout: float | None = None) -> Any:
+        self.timeouts.append(timeout)
+        return super().get(wakeup, timeout)
+
+
+def assert_apart(timeouts: list[float | None]) -> None:
+    seconds = [timeout for timeout in timeouts if timeout is not None]
+    assert len(seconds) == 20
+    assert seconds[0] == pytest.approx(10, rel=0.01)
+    apart = [later - sooner for sooner, later in zip(seconds, seconds[1:])]
     assert apart == [pytest.approx(_threads.SECONDS_APART)] * 19
-    assert timeouts[0] == pytest.approx(10, rel=0.01)  # What is promised.
+
+
+def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThreads) -> None:
+    queue = threads._queue = NotingQueue()
+    releases = [threading.Event() for _ in range(20)]
+    for release in releases:
+        threads.start_task(partial(release.wait, LIMIT))
+    for number, release in enumerate(releases, start=1):
+        release.set()
+        wait_until(lambda: len(queue.timeouts) == number)  # noqa: B023  # It is called here.
+    assert_apart(queue.timeouts)
 
 
 def test_threads_that_are_started_together_do_not_end_together(
     threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timeouts: list[float] = []
-    works: Any = threads._works
+    queue = threads._queue = NotingQueue()
     start = threading.Thread.start
 
-    class QueueThatNotes:
-        put, waiting = works.put, works.waiting
-
-        def get(self, signal: Any, timeout: float) -> Any:
-            timeouts.append(timeout)
-            return works.get(signal, timeout)
-
     def start_and_wait(thread: threading.Thread) -> None:
-        before = works.waiting()
+        before = queue.count_waiting()
         start(thread)
-        wait_until(lambda: works.waiting() > before)
+        wait_until(lambda: queue.count_waiting() > before)
 
-    threads._works = QueueThatNotes()  # type: ignore[assignment]  # What a test can script.
     with monkeypatch.context() as patch:
-        patch.setattr(_threads._Thread, "start", start_and_wait)
-        threads.start_all([Task(lambda: None) for _ in range(20)])
-    apart = [later - sooner for sooner, later in zip(timeouts[:20], timeouts[1:20])]
-    assert apart == [pytest.approx(_threads.SECONDS_APART)] * 19
-    wait_for_idle_threads()
+        patch.setattr(ReusableThread, "start", start_and_wait)
+        threads.start_all([Task(int) for _ in range(20)])
+    assert_apart(queue.timeouts[:20])
 
 
-def test_one_thread_does_what_little_there_is_so_that_the_time_of_the_others_passes(threads: OwnThreads) -> None:
-    barrier = threading.Barrier(20)
-    for _ in range(20):
-        _threads.current.start(Task(lambda: barrier.wait(LIMIT)))
-    waiting = threads._works._waiting
-    wait_until(lambda: len(waiting) == 20)
-    idents = set()
-    for _ in range(40):
-        run(lambda: idents.add(threading.get_ident()))
-        wait_until(lambda: len(waiting) == 20)
-    assert len(idents) == 1
+# Exceptions
 
 
-def test_who_starts_a_thread_is_woken_when_it_begins_its_work(
+def refuse() -> None:
+    raise InterruptError
+
+
+def test_runnable_that_is_refused_is_not_performed(threads: OwnThreads) -> None:
+    for idle in [0, 1]:
+        threads.run_together(idle)
+        task = Task(int)
+        with pytest.raises(InterruptError):
+            threads.start(lambda: task, (), refuse)  # noqa: B023  # It is called here.
+        threads.settle()
+        assert task.is_withdrawn
+        assert len(threads._tokens) == threads.count() == idle
+
+
+def test_runnable_that_cannot_be_made_takes_no_token(threads: OwnThreads) -> None:
+    for idle in [0, 1]:
+        threads.run_together(idle)
+        with pytest.raises(InterruptError):
+            threads.start(refuse, ())  # type: ignore[type-var]  # It makes none.
+        threads.settle()
+        assert len(threads._tokens) == threads.count() == idle
+
+
+def test_runnable_for_which_there_is_no_thread_is_not_performed(
     threads: OwnThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    notes: list[str] = []
+    def start_none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
 
-    class Start(_threads._Start):
-        def set(self) -> None:
-            super().set()
-            notes.append("runs, asleep" if self._gate.locked() else "runs, awake")
-
-        def let_go(self) -> None:
-            notes.append("begins")
-            super().let_go()
-
-        def wait(self) -> None:
-            super().wait()
-            notes.append("goes on")
-
-    monkeypatch.setattr(_threads, "PATIENCE", LIMIT)
-    monkeypatch.setattr(_threads, "_Start", Start)
-    done = threading.Event()
-    threads.start(Task(done.set))
-    assert notes == ["runs, asleep", "begins", "goes on"]
-    assert done.wait(LIMIT)
-
-
-def test_who_starts_a_thread_goes_on_though_it_waits_for_the_starter_before_it_begins(threads: OwnThreads) -> None:
-    gone_on, done = threading.Event(), threading.Event()
-    in_time: list[bool] = []
-
-    def trace(frame: FrameType, *_: object) -> None:
-        if frame.f_code is _threads._Thread.run.__code__:
-            in_time.append(gone_on.wait(LIMIT))
-
-    threading.settrace(trace)
-    try:
-        threads.start(Task(done.set))
-    finally:
-        threading.settrace(None)  # type: ignore[arg-type, unused-ignore]  # It may be None.
-    gone_on.set()
-    assert done.wait(LIMIT)
-    assert in_time == [True]
+    task, latch = Task(int), Latch()
+    threads.awaited[task] = latch
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_none)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.start(lambda: task, ())
+    assert task.is_withdrawn
+    assert latch.is_open
+    assert not threads.unfinished
+    assert not threads._tokens
 
 
 def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
     count: list[None] = []
     start = threading.Thread.start
 
@@ -273,24 +360,151 @@ def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.Monkey
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_three)
+    tasks = [Task(int) for _ in range(10)]
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        _threads.current.start_all([Task(partial(started.append, number)) for number in range(10)])
-    assert started == []
-    # The accounting holds: three threads are free, and no more can be had.
+        threads.start_all(tasks)
+    assert all(task.is_withdrawn and not task.has_run for task in tasks)
+    # Three threads are idle, and the system has no other.
     assert len(threads._tokens) == threads.count() == 3
     barrier = threading.Barrier(3)
-    _threads.current.start_all([Task(lambda: barrier.wait(LIMIT)) for _ in range(3)])
+    threads.start_all([Task(lambda: barrier.wait(LIMIT)) for _ in range(3)])
     wait_until(lambda: len(threads._tokens) == 3)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        _threads.current.start_all([Task(lambda: None) for _ in range(4)])
+        threads.start_all([Task(int) for _ in range(4)])
     wait_until(lambda: len(threads._tokens) == 3)
+
+
+MODULES = (_threads, _thread, _work_queue, _sync)
+
+
+def assert_accounting_holds(threads: OwnThreads, tasks: list[Task], *, is_interrupted: bool) -> None:
+    threads.settle()
+    assert all(task.has_run is not task.is_withdrawn for task in tasks)
+    # An exception may lose a token, but never adds one: each runnable has a thread that is free for it.
+    tokens, idle = len(threads._tokens), threads.count()
+    assert tokens <= idle
+    assert is_interrupted or tokens == idle
+    barrier = threading.Barrier(3)
+    threads.start_all([Task(partial(barrier.wait, LIMIT)) for _ in range(2)])
+    threads.start_task(partial(barrier.wait, LIMIT))
+    threads.settle()
+    assert not barrier.broken
+    threads.end()
+
+
+@pytest.mark.parametrize("idle", [0, 1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, IndexError])
+def test_accounting_holds_when_a_start_is_interrupted_anywhere(error: type[BaseException], idle: int) -> None:
+    for moment in moments(*MODULES):
+        threads, task = OwnThreads(), Task(int)
+        threads.run_together(idle)
+        moment.interrupt(error, threads.start, lambda: task, (), int)  # noqa: B023  # It is called here.
+        if task not in threads.unfinished and not task.has_run:
+            task.withdraw()  # The exception came before the task was made.
+        assert_accounting_holds(threads, [task], is_interrupted=moment.has_come)
+
+
+@pytest.mark.parametrize("idle", [0, 1, 3])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, IndexError])
+def test_accounting_holds_when_starts_are_interrupted_anywhere(error: type[BaseException], idle: int) -> None:
+    for moment in moments(*MODULES):
+        threads, tasks = OwnThreads(), [Task(int) for _ in range(2)]
+        threads.run_together(idle)
+        moment.interrupt(error, threads.start_all, tasks)
+        for task in tasks:
+            if task not in threads.unfinished and not task.has_run:
+                task.withdraw()  # The exception came before anything was started.
+        assert_accounting_holds(threads, tasks, is_interrupted=moment.has_come)
+
+
+@pytest.mark.parametrize("idle", [0, 1, 2])
+def test_accounting_holds_when_a_start_comes_in_the_middle_of_another(idle: int) -> None:
+    for moment in moments(*MODULES):
+        threads = OwnThreads()
+        threads.run_together(idle)
+        tasks: list[Task] = []
+
+        def start_and_wait() -> None:
+            # As a finalizer or a signal handler that waits for what it starts.
+            task = threads.start_task()  # noqa: B023  # It is called in this round.
+            tasks.append(task)  # noqa: B023  # As above.
+            wait_until(lambda: task.has_run)
+
+        tasks.append(moment.during(threads.start, Task, (int,), happen=start_and_wait))
+        assert_accounting_holds(threads, tasks, is_interrupted=False)
+
+
+def test_threads_that_start_others_and_end_at_once_keep_the_accounting(threads: OwnThreads) -> None:
+    numbers: list[int] = []
+
+    def start_many(first: int) -> None:
+        for number in range(first, first + 200):
+            threads.start_task(partial(numbers.append, number))
+
+    for first in range(0, 800, 200):
+        threads.start_task(partial(start_many, first))
+    threads.settle()
+    assert sorted(numbers) == list(range(800))
+    assert len(threads._tokens) == threads.count()
+
+
+def test_exception_of_a_runnable_ends_no_thread(threads: OwnThreads, uncaught: list[Uncaught]) -> None:
+    errors: list[BaseException] = [SystemExit(), KeyboardInterrupt(), GeneratorExit(), ValueError()]
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    for error in errors:
+        threads.run(partial(fail, error))
+        wait_until(lambda: len(threads._tokens) == 1)
+    assert [report.exc_value for report in uncaught] == errors
+    assert {report.thread_name for report in uncaught} == {"task"}
+    assert threads.count() == 1
+
+
+# The process
+
+
+def test_latch_opens_when_what_it_is_for_has_ended(threads: OwnThreads) -> None:
+    release = threading.Event()
+    task = threads.start_task(partial(release.wait, LIMIT))
+    latch = threads.awaited[task] = Latch()
+    assert not latch.wait(0)
+    release.set()
+    assert latch.wait(LIMIT)
+    assert task not in threads.unfinished
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+def test_exit_waits_for_what_starts_as_the_main_thread_ends(pool: _process.Pool, idle: int) -> None:
+    release = threading.Event()
+
+    def make_task() -> Task:
+        pool.end_with_main_thread()  # It sees nothing to wait for.
+        return Task(partial(release.wait, LIMIT))
+
+    def waits() -> bool:
+        return any(thread.name == "parallel (exit)" for thread in threading.enumerate())
+
+    if idle:
+        pool.start(Task, int)
+        wait_until(lambda: pool._threads._tokens)
+    try:
+        pool.start(make_task)
+        wait_until(waits)
+    finally:
+        release.set()
+    wait_until(lambda: not waits())
+
+
+# Waits
 
 
 PROGRAM = """
 import os, threading
 from parallel import ReturnWhen, _threads, parallel, parallel_contexts, parallel_map
 
-_threads.IDLE_SECONDS = 600  # Who is idle, and polls, is not to end meanwhile.
+_threads.IDLE_SECONDS = 600  # An idle thread does not end meanwhile.
 
 def block(*_):
     print("blocks", flush=True)
@@ -300,12 +514,12 @@ def nothing(*_):
     pass
 
 class Manager:
-    def __init__(self, enter=nothing, leave=nothing):
-        self.enter, self.leave = enter, leave
+    def __init__(self, enter=nothing, exit=nothing):
+        self.enter, self.exit = enter, exit
     def __enter__(self):
         self.enter()
     def __exit__(self, *_):
-        self.leave()
+        self.exit()
 """
 
 WAITS = {
@@ -329,12 +543,12 @@ with parallel(Manager()).parallel(Manager(enter=block)):
 with parallel(Manager(), timeout=600).parallel(Manager(enter=block)):
     pass
 """,
-    "leaving": """
-with parallel(Manager()).parallel(Manager(leave=block)).parallel(Manager()):
+    "exiting": """
+with parallel(Manager()).parallel(Manager(exit=block)).parallel(Manager()):
     pass
 """,
-    "leaving all at once": """
-with parallel(Manager(), parallel_exit=True).parallel(Manager(leave=block)):
+    "exiting all at once": """
+with parallel(Manager(), parallel_exit=True).parallel(Manager(exit=block)):
     pass
 """,
     "the end of the interpreter": "calls = parallel(block)()",
@@ -342,7 +556,7 @@ with parallel(Manager(), parallel_exit=True).parallel(Manager(leave=block)):
 
 
 def switches(process: int) -> dict[str, list[str]]:
-    """How often each thread has been given a processor, or has given it up."""
+    """Returns how often each thread has been given a processor, or has given it up."""
     found = {}
     for task in Path(f"/proc/{process}/task").iterdir():
         with suppress(OSError):  # It has just ended.
@@ -353,7 +567,7 @@ def switches(process: int) -> dict[str, list[str]]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts context switches as Linux does")
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
-def test_nobody_who_waits_wakes_up(wait: str) -> None:
+def test_waiting_thread_does_not_wake_up(wait: str) -> None:
     def all_sleep() -> bool:
         before = switches(child.pid)
         time.sleep(0.3)
@@ -364,45 +578,7 @@ def test_nobody_who_waits_wakes_up(wait: str) -> None:
         try:
             assert child.stdout is not None
             assert child.stdout.readline() == "blocks\n"
-            # It may be on its way to wait. Who polls never sleeps for so long.
+            # The thread may be on its way to wait. A thread that polls never sleeps for so long.
             wait_until(all_sleep)
         finally:
             child.kill()
-
-
-def test_what_a_work_raises_takes_no_thread_down(threads: OwnThreads, uncaught: list[Uncaught]) -> None:
-    errors: list[BaseException] = [SystemExit(), KeyboardInterrupt(), GeneratorExit(), ValueError()]
-
-    def fail(error: BaseException) -> None:
-        raise error
-
-    for error in errors:
-        _threads.current.start(Task(partial(fail, error)))
-        wait_until(lambda: len(threads._tokens) == 1)
-    assert [report.exc_value for report in uncaught] == errors
-    assert {report.thread_name for report in uncaught} == {"task"}
-    assert threads.count() == 1
-
-
-@pytest.mark.parametrize("idle", [0, 1])
-def test_the_exit_waits_for_what_is_being_started_as_the_main_thread_ends(threads: OwnThreads, idle: int) -> None:
-    class Tokens(deque):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
-        def pop(self) -> Any:  # type: ignore[override]  # It is called without an index.
-            if not threads._main_thread_ended:
-                threads.end_with_main_thread()  # It sees nothing to wait for.
-            return super().pop()
-
-    def waits() -> bool:
-        return any(thread.name == "parallel (exit)" for thread in threading.enumerate())
-
-    if idle:
-        _threads.current.start(Task(lambda: None))
-        wait_until(lambda: threads._tokens)
-    threads._tokens = Tokens(threads._tokens)
-    gate = threading.Event()
-    try:
-        _threads.current.start(Task(partial(gate.wait, LIMIT)))
-        wait_until(waits)
-    finally:
-        gate.set()
-    wait_until(lambda: not waits())

@@ -26,12 +26,15 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence, Tuple
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from conftest import PYPY
-from parallel import parallel
+from parallel import _context_manager, future_context_collection, parallel
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
+from parallel._context_exits import ExitsInTurn
+from parallel._context_variables import ContextVariables
+from parallel._unwinding import Unwinding
 
 SUBJECT = os.environ.get("WITH_EQUIVALENCE_SUBJECT", "parallel")
 
@@ -39,11 +42,10 @@ MAKES_CYCLES = sys.version_info >= (3, 9) and SUBJECT == "parallel"
 """Whether programs may put a cycle into a chain: ``raise`` never ends on one in 3.8, nor does ``ExitStack``."""
 
 
-KEEPS_SECOND_TRACEBACK = PYPY or sys.version_info < (3, 11)
-"""Whether the interpreter keeps another traceback beside the exception's own, and puts it back now and then.
+HAS_EXACT_TRACEBACKS = sys.version_info >= (3, 11) and not PYPY
+"""Whether tracebacks are compared.
 
-Then what was raised and caught again in between has left traces in the one and not in the other; tracebacks are
-compared in simple programs only, and on PyPy in the simplest only.
+PyPy, and CPython below 3.11, keep a second traceback beside the exception's own, and put it back now and then.
 """
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -187,23 +189,17 @@ _STATEMENTS = {"with_statement", "under_parallel", "under_exit_stack"}
 
 
 def frames_of(traceback: Any) -> list[Any]:
-    """The program's own frames; how an exception got from a manager to the block is not compared.
-
-    Behind the last frame of a manager, only the block stands between the program's own frames.
-    """
+    """The program's own frames; how an exception got from a manager to the block is not compared."""
     frames: list[Any] = []
-    behind_manager = False
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if code.co_name in _STATEMENTS:
             frames.append("block")
         elif code.co_filename not in _PROGRAM_FILES or code in _EXIT_STACK_CODE:
-            if not (behind_manager and KEEPS_SECOND_TRACEBACK):
-                frames.append(Path(code.co_filename).name)
+            frames.append(Path(code.co_filename).name)
         elif code.co_name in _MANAGERS:
             frames = [frame for frame in frames if not isinstance(frame, str)]
             frames.append((code.co_name, traceback.tb_lineno))
-            behind_manager = True
         elif code.co_name != "under_with":
             frames.append((code.co_name, traceback.tb_lineno))
         traceback = traceback.tb_next
@@ -948,9 +944,15 @@ def programs(draw: st.DrawFn) -> Program:
 SUBJECTS: dict[str, Statement] = {"parallel": under_parallel, "ExitStack": under_exit_stack}
 
 
-def assert_no_difference(program: Program, *, with_tracebacks: bool) -> None:
+def runs(program: Program, *, with_tracebacks: bool) -> tuple[Run, Run]:
+    """Runs ``program`` under nested ``with`` statements, and under the subject."""
+    with_tracebacks = with_tracebacks and HAS_EXACT_TRACEBACKS
     expected = run(program, under_with, with_tracebacks=with_tracebacks)
-    seen = run(program, SUBJECTS[SUBJECT], with_tracebacks=with_tracebacks)
+    return expected, run(program, SUBJECTS[SUBJECT], with_tracebacks=with_tracebacks)
+
+
+def assert_no_difference(program: Program, *, with_tracebacks: bool) -> None:
+    expected, seen = runs(program, with_tracebacks=with_tracebacks)
     assert seen.enters == expected.enters
     assert seen.events == expected.events
 
@@ -962,7 +964,7 @@ def test_random_programs_see_no_difference(program: Program) -> None:
 
 def has_tracebacks_to_compare(program: Program) -> bool:
     """Whether the tracebacks of ``program`` are the same each time."""
-    return not (KEEPS_SECOND_TRACEBACK or (FREE_THREADED and has_enter_that_raises(program.block)))
+    return not (FREE_THREADED and has_enter_that_raises(program.block))
 
 
 def has_enter_that_raises(block: Block) -> bool:
@@ -986,14 +988,14 @@ def exits(*names: str, kind: str = "ClassBased") -> tuple[Manager, ...]:
 def test_every_outcome_of_the_body_meets_every_outcome_of_a_generator() -> None:
     for body, of_exit in product(ENDINGS, ENDINGS):
         block = Block(exits(of_exit, kind="catching"), Script(ending=body))
-        assert_no_difference(Program(block, around="handler_of_prepared"), with_tracebacks=not PYPY)
+        assert_no_difference(Program(block, around="handler_of_prepared"), with_tracebacks=True)
 
 
 @pytest.mark.parametrize("body", ["returns_none", "raises"])
 def test_every_outcome_of_an_exit_meets_every_outcome_of_another(body: str) -> None:
     for names in product(endings("returns_none", "returns_true"), repeat=2):
         block = Block(exits(*names), Script(ending=body))
-        assert_no_difference(Program(block, around="handler_of_prepared"), with_tracebacks=not PYPY)
+        assert_no_difference(Program(block, around="handler_of_prepared"), with_tracebacks=True)
 
 
 def failing_to_enter(of_enter: str, of_exit: str) -> Block:
@@ -1008,7 +1010,7 @@ def test_every_outcome_of_the_last_enter_meets_exits_that_do_not_suppress() -> N
 @pytest.mark.parametrize("of_exit", ["returns_none", "raises_bare", "raises_given_in_handler"])
 def test_the_exception_of_an_enter_shows_the_managers_own_frames(of_exit: str) -> None:
     for of_enter in endings():
-        assert_no_difference(Program(failing_to_enter(of_enter, of_exit)), with_tracebacks=not PYPY)
+        assert_no_difference(Program(failing_to_enter(of_enter, of_exit)), with_tracebacks=True)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "never_stopping"])
@@ -1017,7 +1019,7 @@ def test_the_exception_of_the_body_keeps_its_traceback(kind: str) -> None:
     assert_no_difference(Program(block), with_tracebacks=True)
 
 
-def test_the_exception_of_an_exit_shows_the_block_and_the_managers_own_frames() -> None:
+def test_exception_of_an_exit_shows_the_block_and_the_managers_frames() -> None:
     block = Block(exits("returns_none", "raises_in_handler", "returns_none"), Script(ending="raises_class"))
 
     def frames(statement: Statement) -> list[str]:
@@ -1059,6 +1061,41 @@ def test_the_suite_sees_what_exit_stack_does_otherwise(program: Program) -> None
     assert run(program, under_parallel, with_tracebacks=False).events == expected.events
 
 
+def raise_plainly(error: BaseException) -> None:
+    raise error
+
+
+def run_in_wrong_order(exits: ExitsInTurn, managers: Sequence[Any], unwinding: Unwinding) -> Unwinding:
+    return _run_exits_in_turn(exits, managers[::-1], unwinding)
+
+
+_run_exits_in_turn = ExitsInTurn.run
+
+
+def is_different(program: Program) -> bool:
+    expected, seen = runs(program, with_tracebacks=has_tracebacks_to_compare(program))
+    return (seen.enters, seen.events) != (expected.enters, expected.events)
+
+
+BREAKS: dict[str, tuple[Any, str, Any]] = {
+    "exits do not handle the exception": (_context_manager, "being_handled", lambda _, func: func()),
+    "raising changes the chain": (future_context_collection, "raise_unchanged", raise_plainly),
+    "exits do not see the outcome of others": (Unwinding, "following", lambda unwinding, _: unwinding),
+    "exits see no variables of the body": (ContextVariables, "copy_from_caller", lambda *_: None),
+    "exits change no variables": (ContextVariables, "copy_exit_changes_to_caller", lambda _: None),
+    "managers exit in the order of the chain": (ExitsInTurn, "run", run_in_wrong_order),
+}
+"""Ways to break the library: an object, its attribute, and what takes the attribute's place."""
+
+
+@pytest.mark.skipif(SUBJECT != "parallel", reason="breaks the library")
+@pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
+def test_random_programs_notice_a_broken_library(broken: tuple[Any, str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*broken)
+    search = settings(max_examples=1_000, phases=[Phase.generate], database=None, derandomize=True)
+    find(programs(), is_different, settings=search)  # It raises if it finds none.
+
+
 # What differs by nature, and so is in no program.
 
 
@@ -1087,7 +1124,7 @@ def test_by_nature_an_enter_does_not_see_what_another_sets() -> None:
     assert VARIABLES[0].get("unset") == "unset"
 
 
-def test_by_nature_an_exit_that_has_reset_its_variable_sees_what_its_enter_found() -> None:
+def test_by_nature_an_exit_after_its_reset_sees_what_its_enter_found() -> None:
     seen: list[str] = []
 
     def leave(token: Token[str]) -> None:
@@ -1102,7 +1139,7 @@ def test_by_nature_an_exit_that_has_reset_its_variable_sees_what_its_enter_found
     assert seen == ["first", "unset", "unset", "unset"]
 
 
-def test_by_nature_an_exit_that_sets_what_its_enter_found_is_taken_to_reset_it() -> None:
+def test_by_nature_an_exit_that_sets_what_its_enter_found_resets_it() -> None:
     seen: list[str] = []
     outside = VARIABLES[0].set("outside")
 
@@ -1128,7 +1165,7 @@ class Failing:
         raise KeyError
 
 
-def test_by_nature_a_return_is_carried_out_although_an_exit_fails_and_another_suppresses_that() -> None:
+def test_by_nature_a_return_is_carried_out_despite_a_suppressed_failure() -> None:
     def nested() -> str:
         with suppress(KeyError), Failing():
             return "from the body"

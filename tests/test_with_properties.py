@@ -23,15 +23,14 @@ from hypothesis import strategies as st
 from conftest import LIMIT, wait_for_idle_threads, wait_until
 from parallel import parallel
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
-from parallel._gate import Gate
-from parallel._outcomes import contexts_of
-from parallel.future_context_collection import _Exits
+from parallel._exceptions import contexts_of
+from parallel._sync import Latch, Wakeup
 
 CAN_INTERRUPT = hasattr(signal, "pthread_kill")
 """Whether a thread can have the main thread interrupted while that waits: not on Windows."""
 
-WAITS = [Gate.wait.__code__, _Exits._wait.__code__]
-"""What a thread executes that waits for managers."""
+WAITS = [Latch.wait.__code__, Wakeup.wait.__code__]
+"""The methods in which a thread waits for managers."""
 
 _variable: ContextVar[str] = ContextVar("variable", default="unset")
 _local = threading.local()

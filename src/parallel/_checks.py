@@ -6,11 +6,10 @@ import threading
 from concurrent.futures import Executor, Future
 from functools import partial
 from types import CodeType, FunctionType
-from typing import Any, Callable, Sequence, SupportsFloat
+from typing import Any, Callable, SupportsFloat
 
+from parallel._names import attribute_of, describe, name_of
 from parallel.return_when import ReturnWhen
-
-_MOST_NAMES = 10
 
 _ALL_COMPLETED: ReturnWhen = ReturnWhen.ALL_COMPLETED
 
@@ -25,8 +24,7 @@ def is_context_manager(target: object) -> bool:
 
 def check_function(func: object, where: str) -> None:
     """Raises a ``TypeError`` unless ``func`` is something that ``where`` can call on a thread."""
-    # What is_plain_function does, without a call: every call of a user's comes here.
-    if type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE:
+    if is_plain_function(func):
         return
     if not callable(func):
         hint = hint_for_non_callable(func)
@@ -40,11 +38,9 @@ def check_function(func: object, where: str) -> None:
 
 def checked_name(func: Any, where: str) -> str:
     """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
-    if type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE:
-        # What the two functions do, without calling them: every call of a user's comes here.
-        name: str = func.__qualname__
-        return name.rpartition("<locals>.")[2] if "<" in name else name
-    check_function(func, where)
+    # What is_plain_function does, without a call: every call of a user's comes here.
+    if type(func) is not FunctionType or func.__code__.co_flags & _COROUTINE:
+        check_function(func, where)
     return name_of(func)
 
 
@@ -112,9 +108,9 @@ def is_coroutine_function(func: Any) -> bool:
     """Whether calling ``func`` only makes a coroutine; sees through methods, partials and ``__call__``."""
     while isinstance(func, partial):
         func = func.func
-    code = _attribute_of(func, "__code__")
+    code = attribute_of(func, "__code__")
     if not isinstance(code, CodeType):
-        code = _attribute_of(type(func).__call__, "__code__")
+        code = attribute_of(type(func).__call__, "__code__")
     return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
 
 
@@ -128,6 +124,21 @@ def submit_of(executor: Any) -> Callable[..., Future[Any]]:
         hint = f"; did you mean {executor.__name__}()?" if isinstance(executor, type) else ""
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {describe(executor)}{hint}")
     return executor.submit
+
+
+def check_future(future: Any, executor: Executor) -> Future[Any]:
+    """Gives what an executor's ``submit`` returned.
+
+    Raises:
+        TypeError: It is no future.
+    """
+    methods = ("add_done_callback", "exception", "result")
+    if isinstance(future, Future) or all(hasattr(type(future), name) for name in methods):
+        return future  # type: ignore[no-any-return]  # Some executors have futures of their own.
+    raise TypeError(
+        f"executor must be a concurrent.futures.Executor whose submit() returns a Future, "
+        f"but that of {describe(executor)} returned {describe(future)}"
+    )
 
 
 def check_timeout(timeout: object) -> float | None:
@@ -175,55 +186,3 @@ def check_return_when(return_when: Any) -> ReturnWhen:
             "use concurrent.futures.wait(calls.futures, return_when=FIRST_COMPLETED)"
         )
     return member
-
-
-def listed(names: Sequence[str]) -> str:
-    """Joins names for a message, and no more of them than one can read."""
-    shown = list(names[:_MOST_NAMES])
-    if len(names) > len(shown):
-        shown.append(f"and {len(names) - len(shown)} more")
-    return ", ".join(shown)
-
-
-def describe(target: object) -> str:
-    """Says what came: its type and, where it says something, the thing."""
-    name = _attribute_of(target, "__qualname__")
-    if isinstance(target, type) and isinstance(name, str):
-        return f"the class {name}"
-    if target is None:
-        return "None"
-    cls = type(target).__name__
-    article = "an" if cls[0] in "aeiou" else "a"
-    if isinstance(name, str):
-        return f"{name} ({article} {cls})"
-    if isinstance(target, (bool, int, float, str, bytes)):
-        return f"{target!r} ({article} {cls})"
-    return f"an object of type {type(target).__qualname__}"
-
-
-def name_of(target: Any) -> str:
-    """The name that a thread gets for ``target``: that of the function, method or class behind it."""
-    if type(target) is FunctionType:  # The quick answer for what is passed most.
-        name: str = target.__qualname__
-        return name.rpartition("<locals>.")[2] if "<" in name else name
-    while isinstance(target, partial):
-        target = target.func
-    if type(target).__module__ == "contextlib":
-        # What @contextmanager made is named after the function it was made of, of which only this is left once it has
-        # been entered.
-        target = getattr(target, "gen", target)
-    try:
-        qualified_name = getattr(target, "__qualname__", None)
-    except Exception:  # As _attribute_of: every manager of a block comes here.
-        qualified_name = None
-    if qualified_name is None or not isinstance(qualified_name, str) or not qualified_name:
-        qualified_name = type(target).__qualname__
-    return qualified_name.rpartition("<locals>.")[2] if "<" in qualified_name else qualified_name
-
-
-def _attribute_of(target: object, name: str) -> Any:
-    """Gives an attribute, or ``None``; a proxy may give anything for each, or raise."""
-    try:
-        return getattr(target, name, None)
-    except Exception:
-        return None

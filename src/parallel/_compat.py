@@ -1,13 +1,16 @@
-"""What differs between Python versions, in one place.
+"""What differs between Python versions, and every private name of the standard library, in one place.
 
-The only importer of ``typing_extensions`` and ``exceptiongroup``, both needed below Python 3.11 only.
+The only importer of ``typing_extensions`` and ``exceptiongroup``, both needed below Python 3.11 only. Each private name
+says what happens where it is gone. ``CallFuture`` has those of ``Future``.
 """
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable
+from contextvars import Context
+from typing import Any, Callable
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -21,65 +24,57 @@ else:
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
     from typing_extensions import TypeVarTuple, Unpack
 
-if not TYPE_CHECKING and sys.implementation.name == "pypy":
-    from __pypy__ import set_exc_info
-
-    def set_handled_traceback(error: BaseException) -> None:
-        """Has the traceback of ``error``, which is being handled, taken as it is now.
-
-        PyPy keeps the one that it was raised with beside it, and puts it back when the exception is looked at.
-        """
-        set_exc_info(type(error), error, error.__traceback__)
-
-else:
-
-    def set_handled_traceback(error: BaseException) -> None:
-        """Nothing: a change of the traceback of an exception that is being handled is seen everywhere."""
-
-
-WITH_RESTORES_TRACEBACK = sys.version_info < (3, 11)
-"""Whether ``with`` gives an exception back the traceback that it had before an exit that did not suppress it."""
-
-_threading: Any = threading
-"""Its private parts are in no stub."""
-
 if sys.version_info >= (3, 10):
     from threading import getprofile, gettrace
 else:
 
     def gettrace() -> Callable[..., Any] | None:
-        """What ``threading.settrace`` was given."""
-        hook: Callable[..., Any] | None = _threading._trace_hook  # noqa: SLF001  # What 3.10 made public.
+        """Returns what ``threading.settrace`` was given. Without the private name, calls are not traced."""
+        hook: Callable[..., Any] | None = getattr(threading, "_trace_hook", None)
         return hook
 
     def getprofile() -> Callable[..., Any] | None:
-        """What ``threading.setprofile`` was given."""
-        hook: Callable[..., Any] | None = _threading._profile_hook  # noqa: SLF001  # As above.
+        """Returns what ``threading.setprofile`` was given. Without the private name, calls are not profiled."""
+        hook: Callable[..., Any] | None = getattr(threading, "_profile_hook", None)
         return hook
 
 
+def options_for_empty_context() -> dict[str, Any]:
+    """Returns the options of ``Thread`` that keep a thread from inheriting its creator's context.
+
+    Free-threaded builds inherit by default from Python 3.14 on: a thread that is reused would hold that context.
+    """
+    return {"context": Context()} if sys.version_info >= (3, 14) else {}
+
+
 if sys.version_info >= (3, 9):
-    # Private, but what concurrent.futures itself uses: there is no public hook between the end of the main thread
-    # and the atexit handlers.
-    register_at_main_thread_end: Callable[[Callable[[], object]], object] = _threading._register_atexit  # noqa: SLF001  # As above.
+
+    def register_at_main_thread_end(func: Callable[[], object]) -> object:
+        """Has ``func`` called when the main thread has ended, before the interpreter joins other threads.
+
+        ``concurrent.futures`` uses the same private hook: there is no public one between the end of the main thread and
+        the ``atexit`` handlers. Without it, ``atexit`` calls ``func``, after all other handlers: unfinished calls are
+        waited for, but later.
+        """
+        return getattr(threading, "_register_atexit", atexit.register)(func)
+
 else:
 
-    def register_at_main_thread_end(func: Callable[[], object]) -> None:
-        """Has ``func`` called when the main thread has ended, before other threads are joined, as 3.9 and later can.
-
-        The interpreter looks ``threading._shutdown`` up by name when it ends.
-        """
-        shutdown = _threading._shutdown  # noqa: SLF001  # What 3.9 has a hook in.
+    def register_at_main_thread_end(func: Callable[[], object]) -> object:
+        """Does the same: the interpreter looks ``threading._shutdown`` up by its name when it ends."""
+        shutdown = getattr(threading, "_shutdown", None)
+        if shutdown is None:
+            return atexit.register(func)
 
         def call_and_shut_down() -> None:
             func()
             shutdown()
 
-        _threading._shutdown = call_and_shut_down  # noqa: SLF001  # As above.
+        threading._shutdown = call_and_shut_down  # noqa: SLF001  # See above.
+        return None
 
 
 __all__ = [
-    "WITH_RESTORES_TRACEBACK",
     "BaseExceptionGroup",
     "ExceptionGroup",
     "ParamSpec",
@@ -87,6 +82,6 @@ __all__ = [
     "Unpack",
     "getprofile",
     "gettrace",
+    "options_for_empty_context",
     "register_at_main_thread_end",
-    "set_handled_traceback",
 ]

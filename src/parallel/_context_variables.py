@@ -30,7 +30,8 @@ _MISSING: object = Context().run(lambda: ContextVar[None]("missing").set(None).o
 class ContextVariables:
     """The context of one manager, and what passes between it and the caller's.
 
-    ``receive`` runs in ``context``, ``publish_enter`` and ``publish_exit`` in the caller's, never at the same time.
+    ``copy_from_caller`` runs in ``context``, the other two methods that copy run in the caller's context, and none of
+    them at the same time as another.
     """
 
     def __init__(self, caller: Context) -> None:
@@ -41,9 +42,9 @@ class ContextVariables:
         self._unset_tokens: dict[ContextVar[Any], Token[Any]] = {}
         self._enter_tokens: dict[ContextVar[Any], Token[Any]] = {}
         if len(caller):
-            self.context.run(self.receive, caller)
+            self.context.run(self.copy_from_caller, caller)
 
-    def receive(self, caller: Context) -> None:
+    def copy_from_caller(self, caller: Context) -> None:
         """Makes the manager's variables what they are in ``caller``, a copy of the caller's context."""
         self._before_exit = caller
         for variable, value in _changes(self.context, caller):
@@ -54,7 +55,7 @@ class ContextVariables:
             elif variable in self._unset_tokens:
                 variable.reset(self._unset_tokens.pop(variable))
 
-    def publish_enter(self) -> None:
+    def copy_enter_changes_to_caller(self) -> None:
         """Makes the changes of the enter visible to the caller."""
         for variable, value in _changes(self._found, self.context):
             if value is not _MISSING:
@@ -64,7 +65,7 @@ class ContextVariables:
         """Whether the exit changed anything: if not, there is nothing to publish."""
         return bool(_changes(self._before_exit, self.context))
 
-    def publish_exit(self) -> None:
+    def copy_exit_changes_to_caller(self) -> None:
         """Makes the changes of the exit visible to the caller."""
         for variable, value in _changes(self._before_exit, self.context):
             if variable in self._enter_tokens and value is self._found.get(variable, _MISSING):

@@ -1,91 +1,80 @@
-"""``WorkQueue``: a queue that many threads wait at; it wakes one of them at a time, the last to come first.
+"""``WorkQueue``: a queue that many threads wait at. It wakes one thread at a time, the last one to come.
 
-A burst of items wakes one thread. That one takes an item and wakes the next, but often it has done its work and is back
-for another item before the next one gets to run: a burst of short calls needs few switches between threads. The
-standard's ``SimpleQueue`` does the same up to Python 3.12. From 3.13 on it hands each item to a thread that waits, and
-wakes it: on 3.14, 1,000 short calls took eight times as long with it. On PyPy its ``put`` holds a lock, so a signal
-handler that started a call in the middle of one would wait for itself for ever.
+What
+    A burst of items wakes one thread. That thread takes an item and wakes the next thread. It has often ended its work
+    and come back before the next thread gets to run, so a burst of short calls needs few switches between threads. The
+    standard ``SimpleQueue`` does the same up to Python 3.12. From 3.13 on, it hands each item to a waiting thread.
 
-Whoever came last is woken first: its stack is still in the processor's caches, and those who are not needed are left
-alone until their time has passed. With 1,000 threads waiting, of which a call at a time needs one, a call took half as
-long as with the first to come woken first, on CPython 3.11 and 3.14. To be told from each other, threads wait at a
-signal each. It also spreads them: Linux keeps all waiters of a process in few lists, 16 of them on two cores, as of
-6.18, and goes through a list to wake one who is in it. When all but 100 threads shared a signal, its list could be that
-of the global interpreter lock too: ``parallel_map`` made 10,000 calls that do nothing in 0.6 s in most processes, in 2
-to 5 s in some, and in 2 of 56 did not end within two minutes. Now it takes 0.7 to 0.8 s in each, on CPython 3.11.
+Guarantees
+    ``put`` never blocks. Any thread may call any method at any time; so may a signal handler or a finalizer in the
+    middle of any method. If ``put`` raises, the item may be in the queue; ``take_back`` says so and removes it.
 
-The invariant
-    While there are items, a wake-up is under way, or somebody who does not wait is going to look for them.
+Invariant
+    While there are items, a wake-up is under way, or a thread that is not waiting is going to look for items.
 
-    Whoever waits has its signal in ``_waiting``, the last to come in front. It puts it there, looks for items once
-    more, waits, takes it out again, makes a new ``_look``, and then looks; it wakes another if there are more items
-    than the one it takes. Whoever puts an item wakes the one in front, unless ``_announced`` says that this has been
-    done since the last look was made: then the one who is being woken has not looked yet, and will find this item as
-    well.
+    A thread that waits has its wakeup in ``_waiting``, in front of those that came before it. It adds its wakeup, looks
+    for items once more, waits, removes its wakeup, starts a new ``_round``, and then looks. If it finds more than one
+    item, it wakes another thread. A thread that puts an item wakes the thread in front, unless ``_woken_in`` is the
+    current round: then the thread that was woken has not looked yet, and will find this item too.
 
-    Only those who wait take themselves out, so a wake-up that is broken off can be done again: nobody is lost. One that
-    comes twice, too early or too late has somebody look for nothing, which does no harm. It comes before it is noted:
-    noted first, it would not come at all while a signal handler, in between, waits for a call of its own.
+    The wake-up is sent, then noted. A wake-up that was noted but not sent would leave an item without a thread. A
+    wake-up that is sent twice makes a thread look at an empty queue, which is harmless.
+
+Relies on
+    One operation of a ``deque`` is atomic, with the GIL and on free-threaded builds.
+
+Numbers
+    1,000 short calls took eight times as long with ``SimpleQueue`` (CPython 3.14). With 1,000 idle threads, a call took
+    half as long as with the first thread to come woken first (3.11 and 3.14): the stack of the last one is still in the
+    processor's caches. Each thread waits at a lock of its own: with one lock for many, Linux keeps them in one list,
+    and each wake-up walks through it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from threading import Lock
-from typing import Callable, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from parallel._sync import is_from_handler
 
 T = TypeVar("T")
 
 
-def _acquired_lock() -> Lock:
-    lock = Lock()
-    lock.acquire()
-    return lock
-
-
-if "t" in getattr(sys, "abiflags", ""):
-    from parallel._queue_signal import QueueSignal
-
-    new_signal: Callable[[], Lock | QueueSignal] = QueueSignal
-else:
-    new_signal = _acquired_lock
-
-
 class WorkQueue(Generic[T]):
-    """An unbounded queue, first in, first out.
-
-    ``put`` may be called at any time, also by a signal handler or a finalizer in the middle of any method.
-    """
+    """An unbounded first-in, first-out queue."""
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
-        self._waiting: deque[Lock | QueueSignal] = deque()
-        self._look: object = object()
-        self._announced: object = None
+        self._waiting: deque[Any] = deque()
+        self._round: object = object()
+        self._woken_in: object = None
 
     def put(self, item: T) -> None:
-        """Adds an item; never waits."""
-        try:
-            self._items.append(item)
-            if self._announced is not self._look:  # Asked here too: mostly it saves a call, half a percent of one.
-                self.wake_one()
-        except BaseException:
-            # Raised by a signal handler, perhaps before the wake-up.
-            self._announced = None
+        """Adds an item, and wakes a thread for it."""
+        self._items.append(item)
+        if self._woken_in is not self._round:
             self.wake_one()
-            raise
 
-    def get(self, signal: Lock | QueueSignal, timeout: float = -1) -> T:
-        """Takes the first item; waits for one if there is none.
+    def take_back(self, item: T) -> bool:
+        """Removes an item that no thread has taken; returns whether it was there."""
+        try:
+            self._items.remove(item)
+        except ValueError as error:
+            if is_from_handler(error):
+                raise
+            return False
+        return True
+
+    def get(self, wakeup: Any, timeout: float | None = None) -> T | None:
+        """Takes the first item; blocks if there is none.
 
         Args:
-            signal: What ``new_signal`` made for the thread that calls this: it is woken by it.
-            timeout: For how many seconds it waits at most, without limit if negative. They are counted anew when
-                another thread was quicker to take what this one was woken for.
+            wakeup: The ``Wakeup`` of the calling thread.
+            timeout: For how many seconds to block at most. The time starts again if another thread takes the item for
+                which this thread was woken.
 
-        Raises:
-            TimeoutError: None came in time.
+        Returns:
+            The item, or ``None`` if none came in time.
         """
         items = self._items
         if items:
@@ -94,35 +83,42 @@ class WorkQueue(Generic[T]):
             except IndexError:
                 pass  # Another thread was quicker.
         while True:
-            self._waiting.appendleft(signal)
-            in_time = bool(items) or signal.acquire(True, timeout)
-            # Whoever was woken is in front; of 1,000, the last is found in 13 us.
-            self._waiting.remove(signal)
-            self._look = object()
+            try:
+                self._waiting.appendleft(wakeup)
+                in_time = bool(items) or wakeup.wait(timeout)
+            finally:
+                # Also after an asynchronous exception: the thread is not going to wait at this entry.
+                self._remove(wakeup)
+                self._round = object()
             try:
                 item = items.popleft()
             except IndexError:
                 if not in_time:
-                    raise TimeoutError from None
+                    return None
             else:
                 if items:
                     self.wake_one()
                 return item
 
-    def waiting(self) -> int:
-        """How many wait."""
+    def count_waiting(self) -> int:
+        """Returns how many threads wait."""
         return len(self._waiting)
 
+    def _remove(self, wakeup: Any) -> None:
+        try:
+            self._waiting.remove(wakeup)
+        except ValueError:
+            pass  # An asynchronous exception came before it was there.
+
     def wake_one(self) -> None:
-        """Wakes one of those who wait, unless that has been done since the last look; the item may be still to come."""
-        look = self._look
-        if self._announced is not look:
+        """Wakes a thread, unless one has been woken that has not looked yet. The item may follow."""
+        this_round = self._round
+        if self._woken_in is not this_round:
             try:
-                signal = self._waiting[0]
-            except IndexError:
-                return  # Nobody waits: whoever is about to will look first.
-            try:
-                signal.release()
-            except RuntimeError:
-                pass  # It has been sent, and who waits there is going to look.
-            self._announced = look
+                wakeup = self._waiting[0]
+            except IndexError as error:
+                if is_from_handler(error):
+                    raise
+                return  # No thread waits: each looks for items before it waits.
+            wakeup.set()
+            self._woken_in = this_round

@@ -1,0 +1,86 @@
+"""``Call``: a function, its arguments and a copy of the caller's context; also the future of the call's outcome."""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+from typing import Any, Callable
+
+from parallel._call_future import CallFuture
+from parallel._exceptions import set_traceback, traceback_of
+from parallel._sync import is_from_handler
+from parallel._thread import report
+
+
+class Call(CallFuture):
+    """A call that a thread performs.
+
+    Its function and arguments are in a list, which the thread empties when it begins, and the starter if it withdraws
+    the call: ``list.pop`` decides which of them, and drops the references.
+    """
+
+    is_suspended = False
+
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
+        """Prepares the call, with the caller's context variables as they are now."""
+        super().__init__()
+        self.name = name
+        self._context: Context | None = copy_context()
+        self._pending = [(func, args, kwargs)]
+
+    def run(self) -> None:
+        """Makes the call, and its done-callbacks, in the copy of the caller's context."""
+        context, self._context = self._context, None
+        try:
+            if context is not None:
+                # Not the bound method, which takes more of the stack: a page for each call (CPython 3.13).
+                context.run(Call._run, self)
+        except BaseException as error:
+            if self.done():
+                raise  # It is a done-callback's.
+            # An asynchronous exception came before the function was called, or after.
+            self._fail(error)
+        finally:
+            # The frames of an error's traceback refer back to this one.
+            del self, context
+
+    def withdraw(self) -> bool:
+        """Makes ``run`` do nothing, if it has not begun; returns whether that was in time."""
+        try:
+            self._pending.pop()
+        except IndexError as error:
+            if is_from_handler(error):
+                raise
+            return False
+        self._context = None
+        return True
+
+    def dismiss(self) -> None:
+        """Does nothing: a call is never suspended."""
+
+    def _run(self) -> None:
+        try:
+            func, args, kwargs = self._pending.pop()
+        except IndexError:
+            return  # It has been withdrawn.
+        try:
+            result = func(*args, **kwargs)
+        except BaseException as error:
+            # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
+            del func, args, kwargs
+            traceback = traceback_of(error)
+            set_traceback(error, None if traceback is None else traceback.tb_next)  # Without this frame.
+            del traceback
+            self._fail(error)
+        else:
+            del func, args, kwargs
+            self.try_to_set(result, None)  # If its user has set it, the result is of no use.
+        finally:
+            # As above.
+            del self
+
+    def _fail(self, error: BaseException) -> None:
+        try:
+            if not self.try_to_set(None, error):
+                report(error)  # Its user has set it, so no caller will get the error.
+        finally:
+            del self, error

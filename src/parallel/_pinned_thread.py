@@ -1,0 +1,118 @@
+"""``PinnedThread``: a thread that runs the functions it is sent, in order, and holds nothing in between.
+
+What
+    One thread of the pool, for an object that must be used on one thread only, from ``start_all`` to ``dismiss``.
+
+Guarantees
+    While the thread waits, neither it nor its frames refer to anything of the user's: what a function needs is in the
+    hands of whoever sends it. So a suspended generator that owns the object is closed like any other, also when the
+    interpreter ends. The thread does not hold up the end of the program while it waits.
+
+Invariant
+    A function that was sent is run once: by the thread, or, if the thread will not run any more, by the sender. The two
+    decide it by who takes the function out of ``_sent``. The sender adds the function, then looks at ``_is_over``; the
+    thread sets ``_is_over``, then looks at ``_sent``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Callable, Sequence
+
+from parallel import _process
+from parallel._sync import Wakeup, is_from_handler
+
+
+class PinnedThread:
+    """A thread for one object; the pool performs it like a call."""
+
+    def __init__(self, name: str, first: Callable[[], object]) -> None:
+        self.name = name
+        self._first = [first]
+        self._sent: deque[Callable[[], object]] = deque()
+        self._wakeup = Wakeup()
+        self._pool = _process.pool
+        self._is_waiting = False
+        self._is_over = False
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the thread waits and has nothing to run."""
+        return self._is_waiting and not self._sent
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the thread runs what it is sent."""
+        return not self._is_over and self._pool is _process.pool and not sys.is_finalizing()
+
+    def send(self, func: Callable[[], object]) -> None:
+        """Has the thread call ``func`` after what it was sent before; calls it at once where the thread is not there.
+
+        That is so in a forked child, and when the interpreter has ended.
+        """
+        self._sent.append(func)
+        if self.is_there:
+            self._wakeup.set()
+        else:
+            self._run_sent()
+
+    def dismiss(self) -> None:
+        """Ends the thread when it has run what it was sent; what is sent later runs on the sender's thread."""
+        self._is_over = True
+        self._wakeup.set()
+
+    def run(self) -> None:
+        """The thread's part."""
+        try:
+            first = self._first.pop()
+        except IndexError:
+            return  # It has been withdrawn.
+        first()
+        del first
+        self._run_sent()
+        while not self._is_over and self._pool is _process.pool:  # A function may have forked.
+            self._is_waiting = True
+            self._pool.note_suspended(self)
+            self._wakeup.wait()
+            self._is_waiting = False
+            self._run_sent()
+        if self._pool is _process.pool:
+            self._run_sent()  # Perhaps it was sent something, and then dismissed, since it looked last.
+
+    def withdraw(self) -> bool:
+        """Makes ``run`` do nothing, if it has not begun; returns whether that was in time."""
+        try:
+            self._first.pop()
+        except IndexError as error:
+            if is_from_handler(error):
+                raise
+            return False
+        self._is_over = True
+        return True
+
+    def _run_sent(self) -> None:
+        while self._sent:
+            try:
+                func = self._sent.popleft()
+            except IndexError as error:
+                if is_from_handler(error):
+                    raise
+                return  # The thread or another sender was quicker.
+            func()
+            del func
+
+
+def start_all(threads: Sequence[PinnedThread]) -> None:
+    """Starts threads, each with its first function; all or none of them.
+
+    Raises:
+        RuntimeError: Not enough threads could be started, or the interpreter is shutting down.
+        BaseException: What a signal handler raises.
+    """
+    try:
+        _process.pool.start_all(threads)
+    except BaseException:
+        for thread in threads:
+            thread.withdraw()
+        raise

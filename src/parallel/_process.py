@@ -1,0 +1,219 @@
+"""``Pool``: the threads of this process and interpreter; its end, and forks of it.
+
+What
+    One ``Threads`` for each stack size that ``threading.stack_size()`` has had when a call was started. What happens
+    when the main thread ends, in a forked child, and in a subinterpreter.
+
+Guarantees
+    The end of the program waits until every runnable has ended or is suspended, before ``atexit`` handlers run. A
+    forked child has a pool of its own.
+
+Invariant
+    A runnable is in ``unfinished`` from before it can begin until its thread is idle again. A thread that waits for a
+    runnable registers a latch, then looks at ``unfinished``; a thread that ends one changes ``unfinished``, then opens
+    the latch. So no end goes unseen. Each wait is for one runnable: n calls wake the thread that waits n times.
+
+The end of the interpreter
+    Threads are daemons, so that idle ones, and managers of a block that is never exited, do not hold it up. When the
+    main thread has ended, an ordinary thread waits for what is unfinished, and the interpreter joins that thread. Where
+    daemons are not allowed (in subinterpreters), that thread also ends the others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any, Callable, Sequence
+
+from parallel._compat import register_at_main_thread_end
+from parallel._sync import Latch
+from parallel._thread import ReusableThread, Runnable, is_raised_by_threading
+from parallel._threads import R, Threads
+
+
+class Pool:
+    """All threads of one process and interpreter; also stands for the process in comparisons."""
+
+    def __init__(self) -> None:
+        self.unfinished: set[Runnable] = set()
+        self._awaited: dict[Runnable, Latch] = {}
+        self._daemon = _are_daemons_allowed()
+        self._stack_size = 0
+        self._set_stack_size = threading.stack_size if _can_set_stack_size() else int
+        self._threads = Threads(self.unfinished, self._awaited, daemon=self._daemon)
+        self._by_stack_size: dict[int, Threads] = {0: self._threads}
+        self._is_main_thread_over = False
+        self._is_exit_held = False
+
+    def start(self, make: Callable[..., R], *args: Any, accept: Callable[[], object] | None = None) -> R:
+        """Makes a runnable and performs it on a thread of its own, at once. See ``Threads.start``."""
+        if self._is_main_thread_over:
+            self._prepare_start_at_exit()
+        size = self._set_stack_size(self._stack_size)
+        if size != self._stack_size:
+            self._change_stack_size(size)
+        runnable = self._threads.start(make, args, accept)
+        if self._is_main_thread_over:
+            self._hold_exit()
+        return runnable
+
+    def start_all(self, runnables: Sequence[Runnable]) -> None:
+        """Performs each of ``runnables`` on a thread of its own, at once. See ``Threads.start_all``."""
+        if self._is_main_thread_over:
+            self._prepare_start_at_exit()
+        size = self._set_stack_size(self._stack_size)
+        if size != self._stack_size:
+            self._change_stack_size(size)
+        self._threads.start_all(runnables)
+        if self._is_main_thread_over:
+            self._hold_exit()
+
+    def wait_for(self, runnable: Runnable) -> None:
+        """Blocks until ``runnable`` has ended and its thread is idle, or it is suspended."""
+        while runnable in self.unfinished and not runnable.is_suspended:
+            latch = self._awaited.setdefault(runnable, Latch())
+            try:
+                if runnable in self.unfinished and not runnable.is_suspended:
+                    latch.wait()
+            finally:
+                self._awaited.pop(runnable, None)
+                # Others may wait at the same latch: they register again.
+                latch.open()
+
+    def note_suspended(self, runnable: Runnable) -> None:
+        """Tells those who wait that ``runnable`` is suspended."""
+        latch = self._awaited.get(runnable)
+        if latch is not None:
+            latch.open()
+
+    def join_idle(self) -> None:
+        """Ends all threads that are idle, and joins them."""
+        if sys.is_finalizing():
+            return  # Daemon threads do not run any more.
+        for order in [threads.end_idle() for threads in list(self._by_stack_size.values())]:
+            order.wait()
+        for thread in threading.enumerate():
+            if isinstance(thread, ReusableThread) and thread.is_ending and thread is not threading.current_thread():
+                thread.join()
+
+    def keep_none_idle(self) -> None:
+        """Has all threads end that are idle, or will be."""
+        for threads in list(self._by_stack_size.values()):
+            threads.keep_none_idle()
+
+    def end_with_main_thread(self) -> None:
+        """Has the end of the interpreter wait for what is unfinished, when the main thread has ended."""
+        self._is_main_thread_over = True
+        if not threading.main_thread().is_alive():
+            self._finish()  # It is `atexit` that calls this: the interpreter does not join threads any more.
+        elif not self._daemon or self._busy():
+            self._hold_exit()
+
+    def _change_stack_size(self, size: int) -> None:
+        """Has ``threads`` be those with the stack size that a new thread would have.
+
+        To ask for it, ``threading.stack_size()`` has to be told what to change it to. So it was set to what it was the
+        last time, and this puts back what it was.
+        """
+        threading.stack_size(size)
+        threads = Threads(self.unfinished, self._awaited, daemon=self._daemon)
+        self._threads = self._by_stack_size.setdefault(size, threads)
+        self._stack_size = size
+
+    def _prepare_start_at_exit(self) -> None:
+        """Refuses to start what the end of the interpreter could not wait for.
+
+        The exit thread may end before the start: so whoever starts calls ``_hold_exit`` once more after that.
+        """
+        if threading.get_ident() == threading.main_thread().ident:
+            # An atexit handler, or a finalizer even later: a thread might never get to run.
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        self._hold_exit()
+
+    def _hold_exit(self) -> None:
+        """Starts an ordinary thread that ends when nothing is busy, unless there is one: the interpreter joins it.
+
+        Ctrl-C ends that wait, as it does for any thread.
+        """
+        if self._is_exit_held:
+            return
+        self._is_exit_held = True
+        thread = ReusableThread("parallel (exit)", lambda _: self._finish(), daemon=False)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            self._is_exit_held = thread.is_alive()
+            if not is_raised_by_threading(error) or threading.get_ident() != threading.main_thread().ident:
+                raise
+            # The system has no thread left, or refuses it, as Python 3.12.0 to 3.12.2 do now. So the main thread itself
+            # waits: a call that waits for the main thread to end waits until Ctrl-C.
+            self._finish()
+
+    def _finish(self) -> None:
+        """Waits until nothing is busy; where threads are not daemons, ends them too."""
+        while True:
+            for runnable in self._busy():
+                self.wait_for(runnable)
+            if not self._daemon and _join_users_threads():
+                continue
+            # Clear, then look. A thread that starts a runnable adds it, then looks. So one of the two sees the other.
+            self._is_exit_held = False
+            if not self._busy():
+                break
+            self._is_exit_held = True
+        if not self._daemon:
+            for runnable in list(self.unfinished):
+                runnable.dismiss()
+            self.keep_none_idle()
+
+    def _busy(self) -> list[Runnable]:
+        return [runnable for runnable in list(self.unfinished) if not runnable.is_suspended]
+
+
+def _can_set_stack_size() -> bool:
+    try:
+        threading.stack_size(threading.stack_size())
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _join_users_threads() -> bool:
+    """Waits for all threads that could still use the library; returns whether there were any."""
+    users = [each for each in threading.enumerate() if not isinstance(each, ReusableThread) and not each.daemon]
+    users = [each for each in users if each not in (threading.main_thread(), threading.current_thread())]
+    for thread in users:
+        thread.join()
+    return bool(users)
+
+
+def _are_daemons_allowed() -> bool:
+    try:
+        threading.Thread(daemon=True)
+    except RuntimeError:
+        return False  # This is a subinterpreter.
+    return True
+
+
+pool = Pool()
+"""The pool of this process and interpreter; a forked child has another."""
+
+
+def _end_with_main_thread() -> None:
+    pool.end_with_main_thread()
+
+
+def _replace_in_child() -> None:
+    global pool  # noqa: PLW0603  # One per process; the threads of the old one exist in the parent only.
+    pool = Pool()
+    thread = threading.current_thread()
+    if isinstance(thread, ReusableThread):
+        # Its queue exists in the parent only. When its call returns, only the child's own calls keep the child alive.
+        thread.is_ending = True
+        thread.on_end = pool.keep_none_idle
+
+
+register_at_main_thread_end(_end_with_main_thread)
+if hasattr(os, "register_at_fork"):  # Windows cannot fork.
+    os.register_at_fork(after_in_child=_replace_in_child)
