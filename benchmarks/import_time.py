@@ -53,7 +53,7 @@ def measure(size: str) -> Report:
         pairs = taking_turns(blocks, ROUNDS[size])
     report.add_figures("import", pairs, "ms", scale=1e3)
     # Below 3.11 there are two dependencies to be imported.
-    report.add_ratios("import parallel", pairs, {STANDARD: 1.5} if sys.version_info >= (3, 11) else {})
+    report.add_ratios("import parallel", pairs, {STANDARD: 1.6} if sys.version_info >= (3, 11) else {})
     return report
 
 

@@ -32,7 +32,10 @@ settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20
 PYPY = platform.python_implementation() == "PyPy"
 
 # A random program takes PyPy a second: few of them are compiled before they have ended.
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci")
+settings.load_profile(PROFILE)
+IS_QUICK = PROFILE == "quick"
+"""Whether to try fewer inputs: where the same tests run on many interpreters."""
 
 LIMIT = 30.0
 """For how many seconds a test waits for what must happen, before it fails."""

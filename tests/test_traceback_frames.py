@@ -18,7 +18,7 @@ import pytest
 
 import parallel
 import traceback_scenarios
-from conftest import LIMIT
+from conftest import IS_QUICK, LIMIT
 
 MOST_FRAMES = 2
 
@@ -137,7 +137,7 @@ def test_that_fails():
 """
 
 
-@pytest.mark.parametrize("style", ["auto", "short"])
+@pytest.mark.parametrize("style", ["auto"] if IS_QUICK else ["auto", "short"])
 @pytest.mark.parametrize("line", FAILING_TESTS.values(), ids=FAILING_TESTS.keys())
 def test_pytest_shows_no_source_of_the_library(tmp_path: Path, line: str, style: str) -> None:
     (tmp_path / "test_failing.py").write_text(PRELUDE + textwrap.indent(line, "    ") + "\n", encoding="utf-8")

@@ -27,13 +27,13 @@ from concurrent.futures import Future, InvalidStateError, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from parallel._sync import Latch
+from parallel._sync import Latch, is_from_handler
 
 _RUNNING, _FINISHED = "RUNNING", "FINISHED"
 
 
 class Waiter(Protocol):
-    """What waits for futures; the first two methods are those that ``concurrent.futures.wait`` relies on."""
+    """What is told of the outcome of futures, by the names of ``concurrent.futures.wait``."""
 
     def add_result(self, future: Future[Any], /) -> None:
         """Hears that ``future`` has a result."""
@@ -55,6 +55,7 @@ class _LatchFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be 
         self._result: Any = None
         self._exception: BaseException | None = None
         self._waiters: list[Any] = []
+        self._own_waiters: list[Waiter] = []
         self._done_callbacks: list[Callable[..., object]] = []
 
     def result(self, timeout: float | None = None) -> Any:
@@ -91,23 +92,50 @@ class _LatchFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be 
                 self._exception = exception
                 self._state = _FINISHED
                 for waiter in self._waiters:
-                    if exception is None:
-                        waiter.add_result(self)
-                    else:
-                        waiter.add_exception(self)
+                    self._tell(waiter)
         finally:
             if self._state == _FINISHED:
                 self._latch.open()
+        if self._own_waiters:
+            self._tell_own_waiters()
         if self._done_callbacks:
             self._invoke_callbacks()  # type: ignore[attr-defined]  # It is in no stub.
         return True
 
+    def done(self) -> bool:
+        return self._state == _FINISHED
+
+    def running(self) -> bool:
+        return self._state != _FINISHED
+
     def add_waiter(self, waiter: Waiter) -> None:
-        """Has ``waiter`` told of the outcome, at once if there is one, and before any done-callback runs."""
-        with self._condition:
-            if self._state != _FINISHED:
-                self._waiters.append(waiter)
-                return
+        """Has ``waiter`` told of the outcome, at once if there is one, and before any done-callback runs.
+
+        Takes no lock: from Python 3.14 on, a signal handler's exception can keep ``with lock`` from releasing it.
+        """
+        # Add the waiter, then look at the state. try_to_set() changes the state, then takes the waiters. So one of the
+        # two tells the waiter, and it is the one that takes it out.
+        self._own_waiters.append(waiter)
+        if self._state == _FINISHED:
+            try:
+                self._own_waiters.remove(waiter)
+            except ValueError as error:
+                if is_from_handler(error):
+                    raise
+                return  # The other one tells it.
+            self._tell(waiter)
+
+    def _tell_own_waiters(self) -> None:
+        while self._own_waiters:
+            try:
+                waiter = self._own_waiters.pop()
+            except IndexError as error:
+                if is_from_handler(error):
+                    raise
+                return  # add_waiter() was quicker.
+            self._tell(waiter)
+
+    def _tell(self, waiter: Waiter) -> None:
         if self._exception is None:
             waiter.add_result(self)
         else:
@@ -150,7 +178,7 @@ class _PlainFuture(Future):  # type: ignore[type-arg]  # As above.
 
 def _works(cls: Any) -> bool:
     """Whether futures of ``cls`` get on with the standard's own functions, as of this interpreter."""
-    if set(vars(Future())) != set(vars(cls())) - {"_latch"}:
+    if set(vars(Future())) != set(vars(cls())) - {"_latch", "_own_waiters"}:
         return False
     called: list[Future[Any]] = []
     try:

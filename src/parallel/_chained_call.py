@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from concurrent.futures import CancelledError, Executor, Future
 from threading import Thread, current_thread
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, Callable, Protocol
 
 from parallel import _process
 from parallel._call import Call
+from parallel._call_future import CallFuture
 from parallel._checks import check_future, submit_of
 from parallel._exceptions import set_traceback, traceback_of
 from parallel._thread import report
@@ -60,8 +60,10 @@ class ChainedCall:
         self.is_retrieved = True
         if self.future.done():
             _report_failure(self.future, self.name)
+        elif isinstance(self.future, CallFuture):
+            self.future.add_waiter(_Reporter(self.name))
         else:
-            self.future.add_done_callback(functools.partial(_report_failure, name=self.name, runs_here=True))
+            self.future.add_done_callback(_Reporter(self.name).add_done)
 
     def make_call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Makes the call, and keeps its future."""
@@ -101,14 +103,29 @@ def _start(link: ChainedCall, func: Callable[..., Any], args: tuple[Any, ...], k
     _process.pool.start(link.make_call, func, args, kwargs)
 
 
-def _report_failure(future: Future[Any], name: str, *, runs_here: bool = False) -> None:
-    """Reports the error of a call that nobody will ask for, naming the thread that it ran on, if it is still there."""
+class _Reporter:
+    """Reports the error of a call that fails after its chain was dropped, on the thread on which it fails."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def add_result(self, _: Future[Any], /) -> None:
+        """Hears that the call has returned."""
+
+    def add_exception(self, future: Future[Any], /) -> None:
+        """Hears that the call has failed."""
+        thread = current_thread()
+        _report_failure(future, self._name, thread if thread.name == self._name else None)
+
+    add_done = add_exception
+
+
+def _report_failure(future: Future[Any], name: str, thread: Thread | None = None) -> None:
+    """Reports the error of a call that nobody will ask for, if it has failed."""
     failure = failure_of(future)
     if failure is None or isinstance(failure, CancelledError):
         return
-    thread = current_thread() if runs_here else None
-    if thread is None or thread.name != name:
-        # The call has ended before, or runs elsewhere. A finalizer must not ask for the current thread, nor must
-        # Thread(), for its daemon: one that `threading` has forgotten, as it ends, would be listed anew, for ever.
-        thread = Thread(name=name, daemon=False)
-    report(failure, thread)
+    # If the call has ended before, or ran elsewhere, a thread that is not started lends the name. A finalizer must not
+    # ask for the current thread, nor must Thread(), for its daemon: one that `threading` has forgotten, as it ends,
+    # would be listed again, for ever.
+    report(failure, thread or Thread(name=name, daemon=False))

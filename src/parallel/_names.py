@@ -49,13 +49,8 @@ def describe(target: object) -> str:
 
 
 def attribute_of(target: object, name: str) -> Any:
-    """Returns an attribute, or ``None``. A proxy may return anything for any name, or raise anything.
-
-    Nothing is caught for an ordinary object, whose class does not intervene: what is raised there comes from a signal
-    handler, and propagates.
-    """
-    cls = type(target)
-    if cls.__getattribute__ in _ORDINARY and not hasattr(cls, "__getattr__"):
+    """Returns an attribute, or ``None``. A proxy may return anything for any name, or raise anything."""
+    if is_ordinary(target):
         return getattr(target, name, None)
     try:
         return getattr(target, name, None)
@@ -63,4 +58,12 @@ def attribute_of(target: object, name: str) -> Any:
         return None
 
 
-_ORDINARY = (object.__getattribute__, type.__getattribute__)
+def is_ordinary(target: object) -> bool:
+    """Whether no code of a class is run when an attribute of ``target`` is read.
+
+    Then what is raised comes from a signal handler, and must not be caught.
+    """
+    cls = type(target)
+    if cls.__module__ == "builtins":
+        return True
+    return cls.__getattribute__ is object.__getattribute__ and not hasattr(cls, "__getattr__")

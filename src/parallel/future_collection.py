@@ -13,7 +13,7 @@ from parallel._chained_call import ChainedCall, Submit, submitter
 from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
-from parallel._names import joined, name_of
+from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
 from parallel.return_when import ReturnWhen
@@ -38,12 +38,12 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """For the library itself: ``parallel`` and ``create`` make collections."""
         self._links = links
         self._submit = submit
-        # Claimed by the call that consumes this chain, with its name. That takes the list of links to the new chain.
-        self._consumption: Once[list[str]] = Once()
         self._all_done: AllDone | None = None
         self._first_failure_watch: FirstFailure | None = None
         self._first_failure: ChainedCall | None = None
         self._all_returned = False
+        # Claimed by the call that consumes this chain, with its name. That takes the list of links to the new chain.
+        self._consumption: Once[list[str]] = Once()
 
     # Overloads: with an optional executor=, mypy would keep only the first overload of an overloaded func.
     @overload
@@ -143,19 +143,24 @@ class FutureCollection(Generic[Unpack[Ts]]):
         __tracebackhide__ = True
         seconds = check_timeout(timeout)
         links = self._current_links()
+        failed: list[ChainedCall] = []
         if return_when is _ALL_COMPLETED or check_return_when(return_when) is _ALL_COMPLETED:
-            failure = self._wait_for_all(links, seconds)
+            failure = self._wait_for_all(links, seconds, failed)
         else:
-            failure = self._wait_for_first(links, seconds)
+            failure = self._wait_for_first(links, seconds, failed)
         if failure is None:
             self._all_returned = True
             return tuple([link.future.result() for link in links])
         append_context(failure, sys.exc_info()[1])
         try:
             raise_unchanged(failure)
+        except BaseException as raised:
+            if raised is failure:  # A signal handler may have raised something else.
+                _mark_retrieved(failed)
+            raise
         finally:
             # The traceback refers to this frame.
-            del self, links, failure
+            del self, links, failed, failure
 
     @property
     def futures(self) -> tuple[Future[Any], ...]:
@@ -233,8 +238,10 @@ class FutureCollection(Generic[Unpack[Ts]]):
             self._links = links
             self._consumption = Once()
 
-    def _wait_for_all(self, links: list[ChainedCall], timeout: float | None) -> BaseException | None:
-        """Waits for all calls; returns what to raise, if anything."""
+    def _wait_for_all(
+        self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
+    ) -> BaseException | None:
+        """Waits for all calls; returns what to raise, if anything, and adds the calls that raised it to ``failed``."""
         if self._all_done is None:
             self._all_done = AllDone([link.future for link in links])
         are_all_done = self._all_done.wait(timeout)
@@ -246,7 +253,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 continue
             failure = link.failure()
             if failure is not None:
-                link.is_retrieved = True
+                failed.append(link)
                 failures.append(failure)
         failure = timed_out = _timed_out(running, len(links), timeout) if running else None
         if failures:
@@ -258,27 +265,36 @@ class FutureCollection(Generic[Unpack[Ts]]):
             # The traceback of a group refers to this frame.
             del failure, failures, timed_out
 
-    def _wait_for_first(self, links: list[ChainedCall], timeout: float | None) -> BaseException | None:
-        """Waits until a call has failed or all have returned; returns what to raise, if anything."""
+    def _wait_for_first(
+        self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
+    ) -> BaseException | None:
+        """Does the same until a call has failed, or all have returned."""
         if self._first_failure is None:
             if self._first_failure_watch is None:
                 self._first_failure_watch = FirstFailure([link.future for link in links])
             self._first_failure_watch.wait(timeout)
-            failed: list[ChainedCall] = []
-            running: list[ChainedCall] = []
-            for link in links:
-                if not link.future.done():
-                    running.append(link)
-                elif link.failure() is not None:
-                    failed.append(link)
-            if not failed:
-                return _timed_out(running, len(links), timeout) if running else None
+        failures: list[tuple[ChainedCall, BaseException]] = []
+        running: list[ChainedCall] = []
+        for link in links:
+            failure = link.failure() if link.future.done() else None
+            if failure is not None:
+                failures.append((link, failure))
+            elif not link.future.done():
+                running.append(link)
+        if not failures:
+            return _timed_out(running, len(links), timeout) if running else None
+        if self._first_failure is None:
             # The answer stays the same when more calls fail.
-            first = next((link for link in failed if not isinstance(link.failure(), Exception)), failed[0])
-            for link in failed:
-                link.is_retrieved |= link.failure() is first.failure()
-            self._first_failure = first
-        return self._first_failure.failure()
+            self._first_failure = next(
+                (link for link, each in failures if not isinstance(each, Exception)), failures[0][0]
+            )
+        failure = self._first_failure.failure()
+        try:
+            failed.extend(link for link, each in failures if each is failure)
+            return failure
+        finally:
+            # The traceback may refer to this frame.
+            del failure, failures
 
 
 def start_map(
@@ -344,6 +360,8 @@ def prepare_call(
     if type(func) is not FunctionType:
         start.__name__ = name.rpartition(".")[2]
         start.__qualname__ = name
+        if is_ordinary(func):
+            return functools.wraps(func)(start)
         try:
             return functools.wraps(func)(start)
         except Exception:
@@ -356,6 +374,11 @@ def prepare_call(
     start.__doc__ = func.__doc__
     start.__dict__["__wrapped__"] = func
     return start
+
+
+def _mark_retrieved(links: Sequence[ChainedCall]) -> None:
+    for link in links:
+        link.is_retrieved = True
 
 
 def _timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:

@@ -112,10 +112,9 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         except BaseException as error:
             block.abandon_with(error)
             self._release(block)
-            raise
-        finally:
-            # The traceback refers to this frame.
+            # The traceback refers to this frame. Not in a `finally`: nothing may raise once the block is entered.
             del self, block, failure
+            raise
 
     def __exit__(
         self,
@@ -135,12 +134,12 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             BaseException: What an exit raised, or the signal handler; with ``parallel_exit``, a group if several exits
                 raised.
         """
-        __tracebackhide__ = True
         # A signal handler may raise at any call. So nothing is called before the `try`, and `except` asks once more
         # whether this is who exits the block.
         exiter: list[None] = []
         block = error = left = None
         try:
+            __tracebackhide__ = True
             block = self._claim_exit(Block, exiter)
             if block is None:
                 return None
@@ -182,10 +181,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         except BaseException as error:
             block.abandon_with(error)
             self._release(block)
+            del self, inner, block  # As above.
             raise
-        finally:
-            # The traceback refers to this frame.
-            del self, inner, block
 
     async def __aexit__(
         self,

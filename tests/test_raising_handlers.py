@@ -1,0 +1,126 @@
+"""Signal handlers that raise exceptions of any class: nothing is swallowed, lost or left to hang."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import IS_QUICK, PYPY
+
+PROGRAM = Path(__file__).with_name("raising_handlers.py")
+
+KINDS = ["RuntimeError", "KeyboardInterrupt", "RecursionError", "MemoryError", "OSError", "TimeoutError"]
+"""Exceptions that the interpreter raises too, and handlers that limit the time of something."""
+
+KINDS_OF_CONTAINERS = ["IndexError", "KeyError", "AttributeError"]
+"""Exceptions by which containers and attributes say that something is not there."""
+
+CALLS = ["chain", "other_calls"]
+BLOCKS = ["block", "block_with_parallel_exit"]
+QUESTIONS = ["results", "results_with_timeout", "results_at_first_exception"]
+QUESTIONS_ABOUT_FAILURES = [f"failed_{name}" for name in QUESTIONS]
+
+needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals that come by themselves")
+needs_signals_between_calls_only = pytest.mark.skipif(
+    sys.version_info < (3, 10) or PYPY,
+    reason="before 3.10 and on PyPy handlers run between any two instructions: any `with` may lose an exit",
+)
+kinds = pytest.mark.parametrize("kind", KINDS[:2] if IS_QUICK else KINDS)
+moments = pytest.mark.parametrize("moments", ["calls"] if IS_QUICK else ["lines", "calls"])
+
+
+def run(*arguments: str) -> None:
+    """Runs the program, and fails with what it printed if it ends badly."""
+    command = [sys.executable, "-W", "error", str(PROGRAM), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=PROGRAM.parent)
+    if done.returncode != 0 or done.stderr:
+        lines = done.stdout.splitlines()
+        wrong = [line for line in lines if not line.startswith("at ")]
+        pytest.fail("\n".join([" ".join(arguments), *wrong[:60], f"last: {lines[-1:]}", done.stderr]))
+    assert "raised 0 times" not in done.stdout
+
+
+@kinds
+@moments
+@pytest.mark.parametrize("scenario", CALLS)
+def test_exception_of_a_handler_comes_out_of_starting_calls(moments: str, scenario: str, kind: str) -> None:
+    run(moments, scenario, kind)
+
+
+@kinds
+@moments
+@pytest.mark.parametrize("scenario", BLOCKS)
+def test_exception_of_a_handler_comes_out_of_a_block_that_is_exited(moments: str, scenario: str, kind: str) -> None:
+    run(moments, scenario, kind)
+
+
+@kinds
+@moments
+@pytest.mark.parametrize("scenario", QUESTIONS)
+def test_results_can_be_asked_for_again_after_an_exception_of_a_handler(moments: str, scenario: str, kind: str) -> None:
+    run(moments, scenario, kind)
+
+
+@kinds
+@moments
+@pytest.mark.parametrize("scenario", QUESTIONS_ABOUT_FAILURES)
+def test_exception_of_a_handler_hides_no_failure_of_a_call(moments: str, scenario: str, kind: str) -> None:
+    run(moments, scenario, kind)
+
+
+@kinds
+@moments
+def test_exception_of_a_handler_loses_no_chain_and_no_chained_call(moments: str, kind: str) -> None:
+    run(moments, "chained_call", kind)
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_CONTAINERS[:1] if IS_QUICK else KINDS_OF_CONTAINERS)
+@pytest.mark.parametrize("scenario", [*CALLS, *BLOCKS, *QUESTIONS, "chained_call"])
+def test_exception_of_a_handler_is_not_taken_for_that_of_a_container(scenario: str, kind: str) -> None:
+    run("calls", scenario, kind)
+
+
+@needs_signals
+@needs_signals_between_calls_only
+@kinds
+@pytest.mark.parametrize("scenario", [*CALLS, *BLOCKS, "results"])
+def test_every_alarm_comes_out_of_the_statement_that_it_interrupts(scenario: str, kind: str) -> None:
+    run("alarms", scenario, kind, "--seconds", "0.5")
+
+
+@needs_signals
+@pytest.mark.parametrize("options", ["", "timeout=20", "return_when=ReturnWhen.FIRST_EXCEPTION"])
+@kinds
+def test_alarm_ends_the_wait_for_results_which_go_on(options: str, kind: str) -> None:
+    code = f"""
+import faulthandler, signal, threading, time
+from parallel import ReturnWhen, parallel
+
+def alarm(*_):
+    raise error
+
+faulthandler.dump_traceback_later(60, exit=True)
+error = {kind}("by a signal handler")
+go = threading.Event()
+calls = parallel(go.wait)(20).parallel(abs)(-1)
+signal.signal(signal.SIGALRM, alarm)
+for _ in range(20):
+    begun = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        calls.results({options})
+    except {kind} as raised:
+        assert raised is error, raised
+        assert time.monotonic() < begun + 10
+    else:
+        raise AssertionError("the wait went on")
+go.set()
+assert calls.results({options}) == (True, 1)
+assert calls.results() == (True, 1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
