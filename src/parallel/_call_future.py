@@ -25,7 +25,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, InvalidStateError, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import TYPE_CHECKING, Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol, cast
 
 from parallel._sync import Latch, is_from_handler
 
@@ -163,22 +163,23 @@ class _PlainFuture(Future):  # type: ignore[type-arg]  # As above.
         self.set_running_or_notify_cancel()
 
     def try_to_set(self, result: Any, exception: BaseException | None) -> bool:
+        future = cast(Any, self)
         try:
             if exception is None:
-                self.set_result(result)
+                future.set_result(result)
             else:
-                self.set_exception(exception)
+                future.set_exception(exception)
         except InvalidStateError:
             return False
         return True
 
     def add_waiter(self, waiter: Waiter) -> None:
-        self.add_done_callback(waiter.add_done)
+        cast(Any, self).add_done_callback(waiter.add_done)
 
 
 def _works(cls: Any) -> bool:
     """Whether futures of ``cls`` get on with the standard's own functions, as of this interpreter."""
-    if set(vars(Future())) != set(vars(cls())) - {"_latch", "_own_waiters"}:
+    if _attributes_of(cast(Any, Future())) != _attributes_of(cls()) - {"_latch", "_own_waiters"}:
         return False
     called: list[Future[Any]] = []
     try:
@@ -190,6 +191,10 @@ def _works(cls: Any) -> bool:
         return is_waiting and called == [future] and wait([future], 0).done == {future} and future.result(0) == 1
     except Exception:
         return False
+
+
+def _attributes_of(future: object) -> set[str]:
+    return set(vars(future))
 
 
 def _is_done_in_time(future: Future[Any]) -> bool:

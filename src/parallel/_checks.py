@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Executor, Future
 from functools import partial
 from types import CodeType, FunctionType
-from typing import Any, Callable, SupportsFloat
+from typing import Any, Callable, SupportsFloat, cast
 
 from parallel._names import attribute_of, describe, name_of
 from parallel.return_when import ReturnWhen
@@ -126,15 +126,15 @@ def submit_of(executor: Any) -> Callable[..., Future[Any]]:
     return executor.submit
 
 
-def check_future(future: Any, executor: Executor) -> Future[Any]:
+def check_future(future: object, executor: Executor) -> Future[Any]:
     """Gives what an executor's ``submit`` returned.
 
     Raises:
         TypeError: It is no future.
     """
-    methods = ("add_done_callback", "exception", "result")
-    if isinstance(future, Future) or all(hasattr(type(future), name) for name in methods):
-        return future  # type: ignore[no-any-return]  # Some executors have futures of their own.
+    # Some executors have futures of their own.
+    if all(hasattr(type(future), name) for name in ("add_done_callback", "exception", "result")):
+        return cast("Future[Any]", future)
     raise TypeError(
         f"executor must be a concurrent.futures.Executor whose submit() returns a Future, "
         f"but that of {describe(executor)} returned {describe(future)}"

@@ -95,7 +95,7 @@ class PinnedManager(Generic[T]):
 
     def _run_enter(self) -> None:
         # The context is entered twice, and not from here to the exit: a forked child must be able to enter it.
-        outcome: EnterOutcome[T]
+        outcome: EnterOutcome[T] = EnterOutcome(None)
         try:
             outcome = EnterOutcome(self.variables.context.run(being_handled, self._error_around, self._enter))
         except BaseException as error:

@@ -34,12 +34,14 @@ class Runnable(Protocol):
     @property
     def is_suspended(self) -> bool:
         """Whether it has begun and has nothing to do, so that the end of the program does not wait for it."""
+        ...  # Otherwise pyright takes this for all that it does.
 
     def run(self) -> None:
         """Does what there is to do."""
 
     def withdraw(self) -> bool:
         """Makes ``run`` do nothing, if it has not begun; returns whether that was in time."""
+        ...  # As above.
 
     def dismiss(self) -> None:
         """Ends it, if it is suspended."""
@@ -117,12 +119,13 @@ class ReusableThread(threading.Thread):
 
     def perform(self, runnable: Runnable) -> None:
         """Runs ``runnable``, and reports what it raises."""
+        trace = profile = None
         try:
             try:
                 if runnable.name == self._system_name:
                     self._current_name = runnable.name
                 else:
-                    self.name = runnable.name
+                    self.name = runnable.name  # pyright: ignore[reportIncompatibleVariableOverride]  # A property there, too.
                 if gettrace() is not self._trace or getprofile() is not self._profile:
                     self._change_hooks()
             finally:
@@ -160,7 +163,7 @@ def is_raised_by_threading(error: BaseException) -> bool:
     entry = traceback_of(error)
     while entry is not None and entry.tb_next is not None:
         entry = entry.tb_next
-    return entry is not None and entry.tb_frame.f_globals is vars(threading)
+    return entry is not None and entry.tb_frame.f_globals.get("__name__") == threading.__name__
 
 
 def report(error: BaseException, thread: threading.Thread | None = None) -> None:
