@@ -584,3 +584,20 @@ def test_event_loop_waits_for_it(future: Any) -> None:
         return await asyncio.wait_for(wrapped, LIMIT)
 
     assert asyncio.run(main()) == "result"
+
+
+def test_state_has_changed_before_the_lock_is_released() -> None:
+    class Recorder:
+        """A lock that notes the state of the future when it is released."""
+
+        def __enter__(self) -> None:
+            states.append(future._state)
+
+        def __exit__(self, *_: object) -> None:
+            states.append(future._state)
+
+    states: list[str] = []
+    future: Any = _LatchFuture()
+    future._condition = Recorder()
+    future.set_result(1)
+    assert states == ["RUNNING", "FINISHED"]

@@ -452,3 +452,30 @@ def test_a_name_says_what_a_thread_of_a_manager_is_for(log: list[str]) -> None:
     ):
         pass
     assert sorted(names) == ["Manager", "connection", "connection"]
+
+
+def test_manager_that_is_too_late_exits_without_waiting_for_the_others() -> None:
+    go, late_has_exited = threading.Event(), threading.Event()
+    given: list[Any] = []
+
+    class Late:
+        def __enter__(self) -> None:
+            assert go.wait(LIMIT)
+
+        def __exit__(self, kind: Any, *_: object) -> None:
+            given.append(kind)
+            late_has_exited.set()
+
+    class Slow:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            go.set()
+            given.append(late_has_exited.wait(LIMIT))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        with parallel(Slow(), timeout=0.01).parallel(Late()):
+            pass
+    assert given == [TimeoutError, True]

@@ -582,3 +582,26 @@ def test_waiting_thread_does_not_wake_up(wait: str) -> None:
             wait_until(all_sleep)
         finally:
             child.kill()
+
+
+def test_exception_of_a_handler_that_threading_hides_in_a_start_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AlarmError(Exception):
+        pass
+
+    alarm = AlarmError()
+    # As when a handler raises while start() waits, and Condition.wait() then releases a lock that it does not hold.
+    source = """
+def start(thread):
+    try:
+        raise alarm
+    finally:
+        raise RuntimeError("release unlocked lock")
+"""
+    namespace: dict[str, Any] = {"__name__": threading.__name__, "alarm": alarm}
+    exec(source, namespace)  # noqa: S102  # Its frame has to be one of that module.
+    monkeypatch.setattr(threading.Thread, "start", namespace["start"])
+    thread = ReusableThread("never started", lambda _: None, daemon=True)
+    with pytest.raises(AlarmError) as caught:
+        thread.start_or_withdraw()
+    assert caught.value is alarm
+    assert not thread.has_begun

@@ -120,3 +120,14 @@ def test_future_times_out_at_once_at_a_negative_limit(gate: threading.Event, tim
     error = error_of(lambda: future.result(timeout=timeout), gate)
     assert type(error).__name__ == "TimeoutError"
     assert future.result(LIMIT) is True
+
+
+def test_time_limit_below_zero_is_called_zero_seconds() -> None:
+    go = threading.Event()
+    calls = parallel(go.wait)(LIMIT)
+    try:
+        with pytest.raises(TimeoutError, match="after 0.0 seconds"):
+            calls.results(timeout=-3)
+    finally:
+        go.set()
+    assert calls.results() == (True,)
