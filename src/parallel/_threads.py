@@ -124,6 +124,7 @@ class Threads:
             RuntimeError: Not enough threads could be started.
             BaseException: What a signal handler raises.
         """
+        _check_stack(8)  # start() needs no such check: make() calls as deep.
         reserved: list[None] = []
         try:
             self._unfinished.update(runnables)
@@ -238,3 +239,12 @@ class Threads:
                 raise
             return False
         return True
+
+
+def _check_stack(frames: int) -> None:
+    """Raises a ``RecursionError`` if there is no room for so many calls inside each other.
+
+    What follows, also to undo it after an exception, then does not run into the recursion limit half-way.
+    """
+    if frames:
+        _check_stack(frames - 1)
