@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PYPY
+from conftest import IS_QUICK, PYPY
 
 PROGRAM = Path(__file__).with_name("late_exceptions.py")
+STARTS = ["start", "enter", "execute_one", "map", "submit", "chained"]
+WAITS = ["results", "first_exception", "start_and_results", "execute_one_and_result"]
+KINDS = ["LateError", "TimeoutError", "SystemExit", "KeyboardInterrupt", "RuntimeError", "IndexError"]
+if IS_QUICK:
+    del STARTS[2:], WAITS[1:], KINDS[2:]
 
 
 def run(*arguments: str) -> None:
@@ -21,20 +26,18 @@ def run(*arguments: str) -> None:
         pytest.fail("\n".join([" ".join(arguments), *done.stdout.splitlines()[:40], done.stderr]))
 
 
-@pytest.mark.parametrize("way", ["start", "execute_one", "map", "submit", "chained", "enter"])
+@pytest.mark.parametrize("way", STARTS)
 def test_start_that_exhausts_the_stack_loses_no_later_call(way: str) -> None:
     run("frames", way)
 
 
-@pytest.mark.parametrize("way", ["results", "first_exception", "start_and_results", "execute_one_and_result"])
+@pytest.mark.parametrize("way", WAITS)
 def test_wait_that_exhausts_the_stack_loses_no_result(way: str) -> None:
     run("frames", way)
 
 
 @pytest.mark.skipif(PYPY, reason="PyPy cannot send exceptions to threads")
 @pytest.mark.parametrize("moment", ["ended", "callback", "idle"])
-@pytest.mark.parametrize(
-    "kind", ["LateError", "TimeoutError", "SystemExit", "KeyboardInterrupt", "RuntimeError", "IndexError"]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_exception_sent_to_a_thread_after_its_call_loses_no_later_call(moment: str, kind: str) -> None:
     run(moment, kind)

@@ -376,7 +376,7 @@ def test_events_in_the_middle_of_a_count_down_are_counted(total: int) -> None:
 # Wakeup
 
 
-@pytest.fixture(params=[_LockWakeup, _QueueWakeup])
+@pytest.fixture(params=[_LockWakeup] if PYPY else [_LockWakeup, _QueueWakeup])
 def cls(request: pytest.FixtureRequest) -> Any:
     return request.param
 

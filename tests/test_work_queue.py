@@ -76,7 +76,7 @@ def first_time(handler: Callable[[], object]) -> Callable[[], None]:
     return call
 
 
-@pytest.fixture(params=[_LockWakeup, _QueueWakeup])
+@pytest.fixture(params=[_LockWakeup] if PYPY else [_LockWakeup, _QueueWakeup])
 def script(request: pytest.FixtureRequest) -> Script:
     return Script(request.param)
 
