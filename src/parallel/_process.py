@@ -55,7 +55,7 @@ class Pool:
             self._change_stack_size(size)
         runnable = self._threads.start(make, args, accept)
         if self._is_main_thread_over:
-            self._hold_exit()
+            self._hold_exit(is_needed=False)
         return runnable
 
     def start_all(self, runnables: Sequence[Runnable]) -> None:
@@ -67,7 +67,7 @@ class Pool:
             self._change_stack_size(size)
         self._threads.start_all(runnables)
         if self._is_main_thread_over:
-            self._hold_exit()
+            self._hold_exit(is_needed=False)
 
     def wait_for(self, runnable: Runnable) -> None:
         """Blocks until ``runnable`` has ended and its thread is idle, or it is suspended."""
@@ -131,7 +131,7 @@ class Pool:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self._hold_exit()
 
-    def _hold_exit(self) -> None:
+    def _hold_exit(self, *, is_needed: bool = True) -> None:
         """Starts an ordinary thread that ends when nothing is busy, unless there is one: the interpreter joins it.
 
         Ctrl-C ends that wait, as it does for any thread.
@@ -144,8 +144,12 @@ class Pool:
             thread.start()
         except (RuntimeError, MemoryError) as error:
             self._is_exit_held = thread.is_alive()
-            if not is_raised_by_threading(error) or threading.get_ident() != threading.main_thread().ident:
+            if not is_raised_by_threading(error):
                 raise
+            if threading.get_ident() != threading.main_thread().ident:
+                if is_needed:
+                    raise
+                return  # What was started has begun as the main thread ended.
             # The system has no thread left, or refuses it, as Python 3.12.0 to 3.12.2 do now. So the main thread itself
             # waits: a call that waits for the main thread to end waits until Ctrl-C.
             self._finish()
