@@ -60,7 +60,7 @@ async def leave(block: AsyncBlock, error: BaseException | None) -> bool | None:
         try:
             manager.order_exit(Unwinding(error, sys.exc_info()[1]), copy_context())
             await _wait(manager.exiting.when_delivered)
-        except BaseException as interruption:  # As above.
+        except BaseException as interruption:  # The same two.
             if not manager.exiting.give_up():
                 manager.variables.copy_exit_changes_to_caller()
                 append_context(interruption, manager.exiting.take().raised)

@@ -75,7 +75,7 @@ class Call(CallFuture):
             del func, args, kwargs
             self.try_to_set(result, None)  # If its user has set it, the result is of no use.
         finally:
-            # As above.
+            # The frames of an error's traceback refer back to this one.
             del self
 
     def _fail(self, error: BaseException) -> None:

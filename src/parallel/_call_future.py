@@ -33,7 +33,7 @@ _RUNNING, _FINISHED = "RUNNING", "FINISHED"
 
 
 class Waiter(Protocol):
-    """What is told of the outcome of futures, by the names of ``concurrent.futures.wait``."""
+    """A listener for the outcome of futures, with the method names that ``concurrent.futures.wait`` uses."""
 
     def add_result(self, future: Future[Any], /) -> None:
         """Hears that ``future`` has a result."""

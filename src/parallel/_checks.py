@@ -38,7 +38,7 @@ def check_function(func: object, where: str) -> None:
 
 def checked_name(func: Any, where: str) -> str:
     """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
-    # What is_plain_function does, without a call: every call of a user's comes here.
+    # This repeats is_plain_function() to save a call: every call of a user comes here.
     if type(func) is not FunctionType or func.__code__.co_flags & _COROUTINE:
         check_function(func, where)
     return name_of(func)

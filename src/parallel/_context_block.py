@@ -31,7 +31,7 @@ _ABANDONED = "abandoned"
 
 
 class AnyBlock:
-    """What a ``with`` or ``async with`` statement enters."""
+    """The managers that a ``with`` or ``async with`` statement enters."""
 
     managers: Sequence[PinnedManager[Any]] = ()
     error_around: BaseException | None = None
@@ -57,7 +57,8 @@ class Block(AnyBlock):
     def __init__(self, managers: Sequence[Any], parallel_exit: bool) -> None:  # noqa: FBT001  # Not for users.
         super().__init__()
         self._exits: type[ExitsAtOnce | ExitsInTurn] = ExitsAtOnce if parallel_exit else ExitsInTurn
-        # What is handled around the block: the enters see it, and the exits if there is no exception.
+        # Each ``__enter__`` sees the exception that is being handled around the block; each exit sees it if the body
+        # raised none.
         self.error_around = sys.exc_info()[1]
         caller = copy_context()
         self._entering = CountDownLatch(len(managers))
