@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Executor, Future
-from threading import get_ident
 from typing import Any, Callable, TypeVar
 
 from parallel import _process
@@ -109,7 +109,7 @@ class ParallelExecutor(Executor):
         if not wait:
             return
         calls = self._unfinished_calls()
-        if any(call.thread == get_ident() for call in calls):
+        if any(call.thread == threading.get_ident() for call in calls):
             raise RuntimeError("cannot join current thread")
         for call in calls:
             _process.pool.wait_for(call)
@@ -141,7 +141,7 @@ class _SubmittedCall(Call):
         self.thread: int | None = None
 
     def run(self) -> None:
-        self.thread = get_ident()
+        self.thread = threading.get_ident()
         try:
             super().run()
         finally:
