@@ -1,8 +1,8 @@
 """Signal handlers that raise exceptions of all classes, at random moments, while calls are made and blocks run.
 
 ``python tests/stress_signals.py --seconds 600`` runs it for ten minutes. Every alarm must come out of the statement
-that it interrupts, every manager that was entered must be exited once, every result must come, and nothing may be
-reported. It prints what came how often, and exits with 1 if a promise was broken. The same ``--seed`` throws the same
+that it interrupts, every manager that was entered must be exited once, every result must come, nothing may be
+reported, and no thread may be left. It prints what came how often, and exits with 1 if a promise was broken. The same ``--seed`` throws the same
 dice, though alarms never come at the same moments again.
 """
 
@@ -80,8 +80,7 @@ def main() -> int:
     books.close_for_good()
     ParallelExecutor().shutdown()  # Its end ends idle threads too.
     if not wait_until(lambda: threading.active_count() == before, LIMIT_OF_THREADS):
-        # An exception in the middle of a start may cost a token, and so leave one idle thread that never ends.
-        print(f"{threading.active_count() - before} idle threads are left")
+        books.complain(f"{threading.active_count() - before} threads are left")
     for what, number in sorted(totals.items()):
         print(f"{number:>10} {what}")
     return 1 if books.wrong else 0

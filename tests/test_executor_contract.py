@@ -578,7 +578,7 @@ def test_submit_from_other_threads_while_shutting_down_either_runs_or_raises() -
 def test_a_call_whose_submit_is_interrupted_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     executor = ParallelExecutor()
     with monkeypatch.context() as patch:
-        patch.setattr("parallel._threads.Threads._take_token", lambda *_: fail(KeyboardInterrupt()))
+        patch.setattr("parallel._work_queue.WorkQueue.put", lambda *_: fail(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             executor.submit(int)
     assert repr(executor) == "<ParallelExecutor: no calls running>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import ctypes
 import threading
 from collections import deque
@@ -81,9 +82,16 @@ def script(request: pytest.FixtureRequest) -> Script:
     return Script(request.param)
 
 
+class Numbers(WorkQueue[int]):
+    """A queue with a token for each number."""
+
+    def put(self, number: int) -> bool:  # type: ignore[override]
+        return super().put((number,), itertools.repeat(True))
+
+
 @pytest.fixture
-def queue() -> WorkQueue[int]:
-    return WorkQueue()
+def queue() -> Numbers:
+    return Numbers()
 
 
 @pytest.fixture
@@ -92,7 +100,7 @@ def wakeup(script: Script) -> ScriptedWakeup:
     return ScriptedWakeup(script)
 
 
-def waiting_gets(queue: WorkQueue[int], script: Script, number: int) -> list[Any]:
+def waiting_gets(queue: Numbers, script: Script, number: int) -> list[Any]:
     """Starts calls that wait for an item each, one after the other."""
     futures = []
     before = len(script.waiting)
@@ -106,28 +114,28 @@ def results_of(futures: list[Any]) -> list[Any]:
     return sorted(future.result(LIMIT / 2) for future in futures)
 
 
-def test_items_come_in_the_order_in_which_they_were_put(queue: WorkQueue[int], wakeup: Any) -> None:
+def test_items_come_in_the_order_in_which_they_were_put(queue: Numbers, wakeup: Any) -> None:
     for number in range(5):
         queue.put(number)
     assert [queue.get(wakeup) for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01])
-def test_empty_queue_gives_nothing_in_time(queue: WorkQueue[int], wakeup: Any, timeout: float) -> None:
+def test_empty_queue_gives_nothing_in_time(queue: Numbers, wakeup: Any, timeout: float) -> None:
     assert queue.get(wakeup, timeout) is None
     queue.put(1)
     assert queue.get(wakeup, timeout) == 1
     assert queue.get(wakeup, timeout) is None
 
 
-def test_get_without_limit_waits_until_an_item_comes(queue: WorkQueue[int], script: Script, wakeup: Any) -> None:
+def test_get_without_limit_waits_until_an_item_comes(queue: Numbers, script: Script, wakeup: Any) -> None:
     future = ParallelExecutor.execute_one(queue.get, wakeup)
     wait_until(lambda: script.waiting)
     queue.put(1)
     assert future.result(LIMIT) == 1
 
 
-def test_waiting_threads_are_counted(queue: WorkQueue[int], script: Script, wakeup: Any) -> None:
+def test_waiting_threads_are_counted(queue: Numbers, script: Script, wakeup: Any) -> None:
     assert queue.count_waiting() == 0
     futures = waiting_gets(queue, script, 2)
     assert queue.count_waiting() == 2
@@ -138,7 +146,7 @@ def test_waiting_threads_are_counted(queue: WorkQueue[int], script: Script, wake
     assert queue.count_waiting() == 0
 
 
-def test_item_is_taken_back_once(queue: WorkQueue[int], wakeup: Any) -> None:
+def test_item_is_taken_back_once(queue: Numbers, wakeup: Any) -> None:
     for number in (1, 2, 3):
         queue.put(number)
     assert queue.take_back(2) is True
@@ -147,7 +155,7 @@ def test_item_is_taken_back_once(queue: WorkQueue[int], wakeup: Any) -> None:
     assert queue.take_back(1) is False
 
 
-def test_thread_woken_for_an_item_taken_back_waits_for_the_next(queue: WorkQueue[int], script: Script) -> None:
+def test_thread_woken_for_an_item_taken_back_waits_for_the_next(queue: Numbers, script: Script) -> None:
     may_look, waits_again = threading.Event(), threading.Event()
     (future,) = waiting_gets(queue, script, 1)
     script.after_wait = first_time(lambda: may_look.wait(LIMIT))
@@ -160,7 +168,7 @@ def test_thread_woken_for_an_item_taken_back_waits_for_the_next(queue: WorkQueue
     assert future.result(LIMIT / 2) == 2
 
 
-def test_burst_wakes_one_thread_which_wakes_the_next(queue: WorkQueue[int], script: Script) -> None:
+def test_burst_wakes_one_thread_which_wakes_the_next(queue: Numbers, script: Script) -> None:
     woken: list[None] = []
     may_look = threading.Semaphore(0)
 
@@ -180,7 +188,7 @@ def test_burst_wakes_one_thread_which_wakes_the_next(queue: WorkQueue[int], scri
     assert len(script.woken) == 3
 
 
-def test_thread_woken_for_an_item_to_come_takes_it(queue: WorkQueue[int], script: Script) -> None:
+def test_thread_woken_for_an_item_to_come_takes_it(queue: Numbers, script: Script) -> None:
     may_look = threading.Event()
     futures = waiting_gets(queue, script, 2)
     script.after_wait = lambda: may_look.wait(LIMIT)
@@ -193,7 +201,7 @@ def test_thread_woken_for_an_item_to_come_takes_it(queue: WorkQueue[int], script
     assert results_of(futures) == [1, 2]
 
 
-def test_thread_woken_too_early_waits_and_is_woken_again(queue: WorkQueue[int], script: Script) -> None:
+def test_thread_woken_too_early_waits_and_is_woken_again(queue: Numbers, script: Script) -> None:
     futures = waiting_gets(queue, script, 1)
     came_back = threading.Event()
     script.before_wait = came_back.set
@@ -205,16 +213,14 @@ def test_thread_woken_too_early_waits_and_is_woken_again(queue: WorkQueue[int], 
     assert len(script.woken) == 2
 
 
-def test_no_thread_is_woken_where_none_waits(queue: WorkQueue[int], script: Script, wakeup: Any) -> None:
+def test_no_thread_is_woken_where_none_waits(queue: Numbers, script: Script, wakeup: Any) -> None:
     queue.wake_one()
     queue.put(1)
     assert queue.get(wakeup) == 1
     assert not script.woken
 
 
-def test_thread_woken_for_an_item_taken_by_another_waits_again(
-    queue: WorkQueue[int], script: Script, wakeup: Any
-) -> None:
+def test_thread_woken_for_an_item_taken_by_another_waits_again(queue: Numbers, script: Script, wakeup: Any) -> None:
     woken, may_look = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -232,7 +238,7 @@ def test_thread_woken_for_an_item_taken_by_another_waits_again(
     assert future.result(LIMIT / 2) == 2
 
 
-def test_last_thread_to_come_is_woken_first(queue: WorkQueue[int], script: Script) -> None:
+def test_last_thread_to_come_is_woken_first(queue: Numbers, script: Script) -> None:
     # However many there are: each waits at a wakeup of its own.
     futures = waiting_gets(queue, script, 200)
     wakeups = list(script.waiting)
@@ -243,7 +249,7 @@ def test_last_thread_to_come_is_woken_first(queue: WorkQueue[int], script: Scrip
     assert len(set(wakeups)) == 200
 
 
-def test_thread_that_has_come_back_is_woken_again(queue: WorkQueue[int], script: Script) -> None:
+def test_thread_that_has_come_back_is_woken_again(queue: Numbers, script: Script) -> None:
     (earlier,) = waiting_gets(queue, script, 1)
     for number in range(3):
         (later,) = waiting_gets(queue, script, 1)
@@ -255,9 +261,7 @@ def test_thread_that_has_come_back_is_woken_again(queue: WorkQueue[int], script:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_thread_whose_time_has_passed_is_not_woken(
-    queue: WorkQueue[int], script: Script, wakeup: Any, number: int
-) -> None:
+def test_thread_whose_time_has_passed_is_not_woken(queue: Numbers, script: Script, wakeup: Any, number: int) -> None:
     # As the first to come, in the middle, and as the last.
     futures = waiting_gets(queue, script, number)
     passes, waits = threading.Event(), threading.Event()
@@ -280,7 +284,7 @@ def test_thread_whose_time_has_passed_is_not_woken(
 
 
 def test_items_of_many_threads_are_each_taken_once() -> None:
-    queue: WorkQueue[int] = WorkQueue()
+    queue: Numbers = Numbers()
 
     def take(_: int) -> list[int | None]:
         wakeup = Wakeup()
@@ -300,7 +304,7 @@ def test_items_of_many_threads_are_each_taken_once() -> None:
 
 
 @pytest.mark.parametrize("moment", ["before_set", "after_set"])
-def test_item_put_in_the_middle_of_a_put_can_be_waited_for(queue: WorkQueue[int], script: Script, moment: str) -> None:
+def test_item_put_in_the_middle_of_a_put_can_be_waited_for(queue: Numbers, script: Script, moment: str) -> None:
     futures = waiting_gets(queue, script, 2)
 
     def put() -> None:
@@ -315,7 +319,7 @@ def test_item_put_in_the_middle_of_a_put_can_be_waited_for(queue: WorkQueue[int]
 @pytest.mark.parametrize("waiting", [0, 1, 2])
 def test_items_put_in_the_middle_of_a_put_are_all_taken(script: Script, waiting: int) -> None:
     for moment in moments(_work_queue):
-        queue: WorkQueue[int] = WorkQueue()
+        queue: Numbers = Numbers()
         futures = waiting_gets(queue, script, waiting)
         moment.during(queue.put, 1, happen=lambda: queue.put(2))  # noqa: B023  # It is called here.
         if not moment.has_come:
@@ -326,7 +330,7 @@ def test_items_put_in_the_middle_of_a_put_are_all_taken(script: Script, waiting:
 
 def test_item_put_in_the_middle_of_a_get_is_taken(script: Script) -> None:
     for moment in moments(_work_queue):
-        queue: WorkQueue[int] = WorkQueue()
+        queue: Numbers = Numbers()
         wakeup: Any = ScriptedWakeup(script)
         got = moment.during(queue.get, wakeup, 0, happen=lambda: queue.put(1))  # noqa: B023  # It is called here.
         if got is None:
@@ -337,7 +341,7 @@ def test_item_put_in_the_middle_of_a_get_is_taken(script: Script) -> None:
 
 def test_get_in_the_middle_of_a_get_takes_another_item(script: Script) -> None:
     for moment in moments(_work_queue):
-        queue: WorkQueue[int] = WorkQueue()
+        queue: Numbers = Numbers()
         for number in (1, 2):
             queue.put(number)
         got: list[int | None] = []
@@ -346,7 +350,7 @@ def test_get_in_the_middle_of_a_get_takes_another_item(script: Script) -> None:
         assert sorted(each or 0 for each in got) == [1, 2][: len(got)]
 
 
-def test_item_put_as_a_thread_is_about_to_wait_is_taken(queue: WorkQueue[int], script: Script, wakeup: Any) -> None:
+def test_item_put_as_a_thread_is_about_to_wait_is_taken(queue: Numbers, script: Script, wakeup: Any) -> None:
     script.before_wait = first_time(lambda: queue.put(1))
     assert ParallelExecutor.execute_one(queue.get, wakeup, LIMIT).result(LIMIT / 2) == 1
 
@@ -363,15 +367,13 @@ class LateDeque(deque):  # type: ignore[type-arg]  # Below 3.9 it cannot be subs
         super().appendleft(item)
 
 
-def test_item_put_before_the_thread_is_known_to_wait_is_taken(
-    queue: WorkQueue[int], script: Script, wakeup: Any
-) -> None:
+def test_item_put_before_the_thread_is_known_to_wait_is_taken(queue: Numbers, script: Script, wakeup: Any) -> None:
     script.before_wait = lambda: pytest.fail("it waits, although there is an item")
     queue._waiting = LateDeque(lambda: queue.put(1))
     assert queue.get(wakeup, 0) == 1
 
 
-def test_item_put_as_the_time_passes_is_taken(queue: WorkQueue[int], script: Script, wakeup: Any) -> None:
+def test_item_put_as_the_time_passes_is_taken(queue: Numbers, script: Script, wakeup: Any) -> None:
     script.after_wait = first_time(lambda: queue.put(1))
     assert queue.get(wakeup, 0) == 1
 
@@ -380,18 +382,18 @@ def test_item_put_as_the_time_passes_is_taken(queue: WorkQueue[int], script: Scr
 
 
 class InterruptedDeque(deque):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscribed.
-    """A deque after whose first ``append`` a signal handler raises."""
+    """A deque after whose first ``extend`` a signal handler raises."""
 
     def __init__(self) -> None:
         super().__init__()
         self._handle_signal = first_time(interrupt)
 
-    def append(self, item: Any) -> None:
-        super().append(item)
+    def extend(self, items: Any) -> None:
+        super().extend(items)
         self._handle_signal()
 
 
-def test_next_put_wakes_a_thread_for_an_item_that_is_in(queue: WorkQueue[int], script: Script) -> None:
+def test_next_put_wakes_a_thread_for_an_item_that_is_in(queue: Numbers, script: Script) -> None:
     queue._items = InterruptedDeque()
     futures = waiting_gets(queue, script, 2)
     with pytest.raises(InterruptError):
@@ -403,7 +405,7 @@ def test_next_put_wakes_a_thread_for_an_item_that_is_in(queue: WorkQueue[int], s
 
 @pytest.mark.parametrize("moment", ["before_set", "after_set"])
 def test_put_interrupted_as_it_wakes_a_thread_is_made_good_by_the_next(
-    queue: WorkQueue[int], script: Script, moment: str
+    queue: Numbers, script: Script, moment: str
 ) -> None:
     futures = waiting_gets(queue, script, 2)
     setattr(script, moment, first_time(interrupt))
@@ -416,7 +418,7 @@ def test_put_interrupted_as_it_wakes_a_thread_is_made_good_by_the_next(
 @pytest.mark.parametrize("takes_back", [False, True])
 def test_put_interrupted_anywhere_says_whether_the_item_is_in(script: Script, takes_back: bool) -> None:
     for moment in moments(_work_queue):
-        queue: WorkQueue[int] = WorkQueue()
+        queue: Numbers = Numbers()
         futures = waiting_gets(queue, script, 2)
         # The woken thread does not take the item before it is asked for.
         looks = threading.Event()
@@ -436,7 +438,7 @@ def test_put_interrupted_anywhere_says_whether_the_item_is_in(script: Script, ta
 def test_queue_swallows_no_exception(error: type[BaseException], method: str) -> None:
     # But in get(), which the library's own threads call: no signal handler runs there.
     for moment in moments(_work_queue):
-        queue: WorkQueue[int] = WorkQueue()
+        queue: Numbers = Numbers()
         queue.put(1)
         calls: dict[str, tuple[Any, ...]] = {
             "put": (queue.put, 2),
@@ -447,7 +449,7 @@ def test_queue_swallows_no_exception(error: type[BaseException], method: str) ->
         moment.interrupt(error, *calls[method])
 
 
-def test_get_whose_wait_is_interrupted_is_not_waiting(queue: WorkQueue[int], script: Script, wakeup: Any) -> None:
+def test_get_whose_wait_is_interrupted_is_not_waiting(queue: Numbers, script: Script, wakeup: Any) -> None:
     for moment in ["before_wait", "after_wait"]:
         setattr(script, moment, first_time(interrupt))
         with pytest.raises(InterruptError):
@@ -458,7 +460,7 @@ def test_get_whose_wait_is_interrupted_is_not_waiting(queue: WorkQueue[int], scr
 
 
 @pytest.mark.skipif(PYPY, reason="raises no exceptions in other threads")
-def test_asynchronous_exception_leaves_no_waiting_thread_behind(queue: WorkQueue[int], script: Script) -> None:
+def test_asynchronous_exception_leaves_no_waiting_thread_behind(queue: Numbers, script: Script) -> None:
     idents: list[int] = []
 
     def get() -> None:

@@ -48,24 +48,14 @@ class Pool:
 
     def start(self, make: Callable[..., R], *args: Any, accept: Callable[[], object] | None = None) -> R:
         """Makes a runnable and performs it on a thread of its own, at once. See ``Threads.start``."""
-        if self._is_main_thread_over:
-            self._prepare_start_at_exit()
-        size = self._set_stack_size(self._stack_size)
-        if size != self._stack_size:
-            self._change_stack_size(size)
-        runnable = self._threads.start(make, args, accept)
+        runnable = self._threads_for_start().start(make, args, accept)
         if self._is_main_thread_over:
             self._hold_exit(is_needed=False)
         return runnable
 
     def start_all(self, runnables: Sequence[Runnable]) -> None:
         """Performs each of ``runnables`` on a thread of its own, at once. See ``Threads.start_all``."""
-        if self._is_main_thread_over:
-            self._prepare_start_at_exit()
-        size = self._set_stack_size(self._stack_size)
-        if size != self._stack_size:
-            self._change_stack_size(size)
-        self._threads.start_all(runnables)
+        self._threads_for_start().start_all(runnables)
         if self._is_main_thread_over:
             self._hold_exit(is_needed=False)
 
@@ -110,16 +100,21 @@ class Pool:
         elif not self._daemon or self._busy():
             self._hold_exit()
 
-    def _change_stack_size(self, size: int) -> None:
-        """Has ``threads`` be those with the stack size that a new thread would have.
+    def _threads_for_start(self) -> Threads:
+        """Returns those with the stack size that a new thread would have.
 
-        To ask for it, ``threading.stack_size()`` has to be told what to change it to. So it was set to what it was the
-        last time, and this puts back what it was.
+        To ask for it, ``threading.stack_size()`` has to be told what to change it to. So it is set to what it was the
+        last time; if that was another size, it is put back.
         """
-        threading.stack_size(size)
-        threads = Threads(self.unfinished, self._awaited, daemon=self._daemon)
-        self._threads = self._by_stack_size.setdefault(size, threads)
-        self._stack_size = size
+        if self._is_main_thread_over:
+            self._prepare_start_at_exit()
+        size = self._set_stack_size(self._stack_size)
+        if size != self._stack_size:
+            threading.stack_size(size)
+            threads = Threads(self.unfinished, self._awaited, daemon=self._daemon)
+            self._threads = self._by_stack_size.setdefault(size, threads)
+            self._stack_size = size
+        return self._threads
 
     def _prepare_start_at_exit(self) -> None:
         """Refuses to start what the end of the interpreter could not wait for.

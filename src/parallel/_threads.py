@@ -27,8 +27,8 @@ Invariant
     =========================================  =====  =====  =====
 
     A runnable is put only for a token, and a thread ends only for a token, so T >= 0 and every runnable has a thread
-    that is free for it. An exception in the middle may lose a token: then one idle thread more never ends. It never
-    adds one.
+    that is free for it. A token is taken and the runnable put in one call of C code, which no exception of a signal
+    handler interrupts.
 
 Relies on
     One operation of a ``deque`` or a ``set`` is atomic, with the GIL and on free-threaded builds.
@@ -41,7 +41,8 @@ Numbers
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Sequence, TypeVar
+from itertools import islice
+from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, Runnable
@@ -67,7 +68,7 @@ Threads that wake up at one moment all wait for the GIL, and each asks for it ag
 
 
 class EndOrder(CountDownLatch):
-    """In the queue, it ends the thread that takes it. Whoever puts it has taken the thread's token."""
+    """In the queue, it ends the thread that takes it."""
 
 
 class Threads:
@@ -86,7 +87,9 @@ class Threads:
         self._daemon = daemon
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
-        self._tokens: deque[None] = deque()
+        self._tokens: deque[bool] = deque()
+        # Each ``next()`` takes a token; an ``IndexError`` says that there is none.
+        self._taken: Iterator[bool] = iter(self._tokens.pop, False)
         self._is_ending_surplus = False
 
     def start(self, make: Callable[..., R], args: Sequence[Any], accept: Callable[[], object] | None = None) -> R:
@@ -108,10 +111,8 @@ class Threads:
             self._unfinished.add(runnable)
             if accept is not None:
                 accept()
-            if self._take_token():
-                self._queue.put(runnable)
-            else:
-                self._start_thread(runnable)
+            if not self._queue.put((runnable,), self._taken):
+                self._start_thread([runnable], [])
         except BaseException:
             self._take_back([runnable])
             raise
@@ -125,29 +126,28 @@ class Threads:
             BaseException: What a signal handler raises.
         """
         _check_stack(8)  # start() needs no such check: make() calls as deep.
-        reserved: list[None] = []
+        tokens: list[bool] = []
         try:
             self._unfinished.update(runnables)
-            for _ in runnables:
-                if not self._take_token():
-                    self._start_thread()
-                reserved.append(None)
-            for runnable in runnables:
-                reserved.pop()
-                self._queue.put(runnable)
+            self._take_tokens(tokens, len(runnables))
+            for _ in range(len(runnables) - len(tokens)):
+                self._start_thread([], tokens)
+            self._queue.put(runnables, iter(tokens.pop, False))
         except BaseException:
             self._take_back(runnables)
-            self._tokens.extend(reserved)
+            self._tokens.extend(tokens)
             raise
 
     def end_idle(self) -> EndOrder:
         """Has all threads end that are idle; returns what to wait for until each knows it."""
-        number = 0
-        while self._take_token():
-            number += 1
-        order = EndOrder(number)
-        for _ in range(number):
-            self._queue.put(order)
+        tokens: list[bool] = []
+        try:
+            self._take_tokens(tokens)
+            order = EndOrder(len(tokens))
+            self._queue.put([order] * len(tokens), iter(tokens.pop, False))
+        except BaseException:
+            self._tokens.extend(tokens)
+            raise
         return order
 
     def keep_none_idle(self) -> None:
@@ -155,43 +155,57 @@ class Threads:
         self._most_idle = 0
         self._end_surplus()
 
-    def _start_thread(self, first: Runnable | None = None) -> None:
-        """Starts a thread, which performs ``first`` before it takes anything from the queue."""
-        name = IDLE_NAME if first is None else first.name
-        # A list, so that the thread's own frames do not hold the runnable.
-        runnables = [] if first is None else [first]
-        thread = ReusableThread(name, lambda thread: self._serve(thread, runnables), daemon=self._daemon)
+    def _start_thread(self, first: list[Runnable], tokens: list[bool]) -> None:
+        """Starts a thread, which performs what is in ``first`` before it takes anything from the queue.
+
+        Adds a token to ``tokens``, also if the thread begins in spite of an exception.
+        """
+        name = first[0].name if first else IDLE_NAME
+        thread = ReusableThread(name, lambda thread: self._serve(thread, first), daemon=self._daemon)
+        before = len(tokens)
         try:
             thread.start_or_withdraw()
+            tokens.append(True)
         except BaseException:
-            if first is None and thread.has_begun:
-                self._tokens.append(None)
+            if thread.has_begun and len(tokens) == before:
+                tokens.append(True)
             raise
+
+    def _take_tokens(self, tokens: list[bool], at_most: int | None = None) -> None:
+        """Moves tokens to ``tokens``, in one call of C code, so that a signal handler's exception loses none."""
+        try:
+            tokens.extend(islice(self._taken, at_most))
+        except IndexError as error:
+            if is_from_handler(error):
+                raise
+            # There are no more.
 
     def _take_back(self, runnables: Sequence[Runnable]) -> None:
         """Withdraws the runnables that have not begun, after an exception."""
         for runnable in runnables:
             if runnable.withdraw():
                 if self._queue.take_back(runnable):
-                    self._tokens.append(None)
+                    self._tokens.append(True)
                 self._unfinished.discard(runnable)
                 self._notify(runnable)
 
-    def _serve(self, thread: ReusableThread, runnables: list[Runnable]) -> None:
+    def _serve(self, thread: ReusableThread, first: list[Runnable]) -> None:
         """Performs runnables until the thread is to end."""
         wakeup = Wakeup()
         item: Runnable | EndOrder | None
         while not thread.is_ending:
             try:
-                if runnables:
-                    item = runnables.pop()
+                if first:
+                    item = first.pop()
                 else:
                     # There is no token yet for a thread of `start_all`.
                     idle = len(self._tokens) or self._queue.count_waiting()
                     item = self._queue.get(wakeup, IDLE_SECONDS + SECONDS_APART * idle)
                 if item is None:
                     # If the last token is gone, a runnable is about to come.
-                    thread.is_ending = self._take_token()
+                    tokens: list[bool] = []
+                    self._take_tokens(tokens, 1)
+                    thread.is_ending = bool(tokens)
                 elif type(item) is EndOrder:
                     thread.is_ending = True
                     item.count_down()
@@ -206,7 +220,7 @@ class Threads:
         try:
             thread.perform(runnable)
         finally:
-            self._tokens.append(None)
+            self._tokens.append(True)
             self._unfinished.discard(runnable)
             # Remove the runnable, then look who waits. A waiter registers, then looks at the runnables.
             if self._awaited:
@@ -227,18 +241,10 @@ class Threads:
         the tokens. So at least one of the two sees a surplus.
         """
         self._is_ending_surplus = False
-        if len(self._tokens) > self._most_idle and self._take_token():
+        if len(self._tokens) > self._most_idle:
             self._is_ending_surplus = True
-            self._queue.put(EndOrder(1))
-
-    def _take_token(self) -> bool:
-        try:
-            self._tokens.pop()
-        except IndexError as error:
-            if is_from_handler(error):
-                raise
-            return False
-        return True
+            if not self._queue.put((EndOrder(1),), self._taken):
+                self._is_ending_surplus = False
 
 
 def _check_stack(frames: int) -> None:

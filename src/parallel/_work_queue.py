@@ -1,9 +1,8 @@
 """``WorkQueue``: a queue that many threads wait at. It wakes one thread at a time, the last one to come.
 
 What
-    A burst of items wakes one thread. That thread takes an item and wakes the next thread. It has often ended its work
-    and come back before the next thread gets to run, so a burst of short calls needs few switches between threads. The
-    standard ``SimpleQueue`` does the same up to Python 3.12. From 3.13 on, it hands each item to a waiting thread.
+    A burst of items wakes one thread, which takes an item and wakes the next. It has often ended its work and come back
+    before the next thread gets to run, so a burst of short calls needs few switches between threads.
 
 Guarantees
     ``put`` never blocks. Any thread may call any method at any time; so may a signal handler or a finalizer in the
@@ -12,28 +11,26 @@ Guarantees
 Invariant
     While there are items, a wake-up is under way, or a thread that is not waiting is going to look for items.
 
-    A thread that waits has its wakeup in ``_waiting``, in front of those that came before it. It adds its wakeup, looks
-    for items once more, waits, removes its wakeup, starts a new ``_round``, and then looks. If it finds more than one
-    item, it wakes another thread. A thread that puts an item wakes the thread in front, unless ``_woken_in`` is the
-    current round: then the thread that was woken has not looked yet, and will find this item too.
-
-    The wake-up is sent, then noted. A wake-up that was noted but not sent would leave an item without a thread. A
-    wake-up that is sent twice makes a thread look at an empty queue, which is harmless.
+    A thread adds its wakeup to the front of ``_waiting``, looks for items once more, waits, removes its wakeup, starts
+    a new ``_round``, and looks. If it finds several items, it wakes another thread. ``put`` wakes the thread in front,
+    unless ``_woken_in`` is the current round: then the thread that was woken has not looked yet. The wake-up is sent,
+    then noted. A wake-up that was noted but not sent would leave an item without a thread; one that is sent twice makes
+    a thread look at an empty queue.
 
 Relies on
     One operation of a ``deque`` is atomic, with the GIL and on free-threaded builds.
 
 Numbers
     1,000 short calls took eight times as long with ``SimpleQueue`` (CPython 3.14). With 1,000 idle threads, a call took
-    half as long as with the first thread to come woken first (3.11 and 3.14): the stack of the last one is still in the
-    processor's caches. Each thread waits at a lock of its own: with one lock for many, Linux keeps them in one list,
-    and each wake-up walks through it.
+    half as long as with the first thread to come woken first (3.11 and 3.14). Each thread waits at a lock of its own:
+    Linux keeps those that wait at one lock in one list, and each wake-up walks through it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Generic, TypeVar
+from itertools import compress
+from typing import Any, Generic, Iterable, Iterator, TypeVar
 
 from parallel._sync import is_from_handler
 
@@ -49,11 +46,21 @@ class WorkQueue(Generic[T]):
         self._round: object = object()
         self._woken_in: object = None
 
-    def put(self, item: T) -> None:
-        """Adds an item, and wakes a thread for it."""
-        self._items.append(item)
+    def put(self, items: Iterable[T], tokens: Iterator[bool]) -> bool:
+        """Adds items, and wakes a thread for them; returns ``False`` when ``tokens`` raises an ``IndexError``.
+
+        Takes a token for each item. It does both in one call of C code: an exception of a signal handler comes before
+        or after it, so it cannot separate a token from its item.
+        """
+        try:
+            self._items.extend(compress(items, tokens))
+        except IndexError as error:
+            if is_from_handler(error):
+                raise
+            return False
         if self._woken_in is not self._round:
             self.wake_one()
+        return True
 
     def take_back(self, item: T) -> bool:
         """Removes an item that no thread has taken; returns whether it was there."""
@@ -87,8 +94,9 @@ class WorkQueue(Generic[T]):
                 self._waiting.appendleft(wakeup)
                 in_time = bool(items) or wakeup.wait(timeout)
             finally:
-                # Also after an asynchronous exception: the thread is not going to wait at this entry.
-                self._remove(wakeup)
+                # Also after an asynchronous exception, which may have come before the wakeup was there.
+                if wakeup in self._waiting:
+                    self._waiting.remove(wakeup)
                 self._round = object()
             try:
                 item = items.popleft()
@@ -103,12 +111,6 @@ class WorkQueue(Generic[T]):
     def count_waiting(self) -> int:
         """Returns how many threads wait."""
         return len(self._waiting)
-
-    def _remove(self, wakeup: Any) -> None:
-        try:
-            self._waiting.remove(wakeup)
-        except ValueError:
-            pass  # An asynchronous exception came before it was there.
 
     def wake_one(self) -> None:
         """Wakes a thread, unless one has been woken that has not looked yet. The item may follow."""
