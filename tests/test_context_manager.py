@@ -34,7 +34,7 @@ from parallel._context_variables import ContextVariables
 from parallel._exceptions import contexts_of
 from parallel._pinned_thread import PinnedThread, start_all
 from parallel._sync import Wakeup
-from parallel._unwinding import Delivery, EnterOutcome, ExitOutcome, Unwinding
+from parallel._unwinding import Delivery, Outcome, Unwinding
 from test_sync import ERRORS, moments
 
 _variable: ContextVar[str] = ContextVar("variable", default="unset")
@@ -324,10 +324,13 @@ class Called(list):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscrib
         self.append(None)
 
 
+ONE = Outcome(1)
+
+
 def test_outcome_is_delivered_once_and_taken_once() -> None:
     called = Called()
-    delivery: Delivery[Owner] = Delivery(called)
-    outcome = Owner()
+    delivery = Delivery(called)
+    outcome = Outcome(1)
     is_delivered = [delivery.is_delivered]
     assert delivery.deliver(outcome) is True
     is_delivered.append(delivery.is_delivered)
@@ -341,20 +344,20 @@ def test_outcome_is_delivered_once_and_taken_once() -> None:
 
 def test_outcome_that_was_given_up_is_not_kept() -> None:
     called = Called()
-    delivery: Delivery[Owner] = Delivery(called)
+    delivery = Delivery(called)
     for _ in range(2):
         assert delivery.give_up() is True
-    assert delivery.deliver(Owner()) is False
+    assert delivery.deliver(Outcome(1)) is False
     assert delivery.look() is None
     assert not delivery.is_delivered
     assert called == []
 
 
 def test_callback_of_what_has_been_delivered_is_called_at_once() -> None:
-    called, delivery = Called(), Delivery[int]()
+    called, delivery = Called(), Delivery()
     delivery.when_delivered(called)
     assert called == []
-    delivery.deliver(1)
+    delivery.deliver(ONE)
     assert len(called) == 1
     delivery.when_delivered(called)
     assert len(called) == 2
@@ -362,39 +365,39 @@ def test_callback_of_what_has_been_delivered_is_called_at_once() -> None:
 
 def test_callback_that_is_registered_during_the_delivery_is_called() -> None:
     for moment in moments(_unwinding, _sync):
-        called, delivery = Called(), Delivery[int]()
-        assert moment.during(delivery.deliver, 1, happen=lambda: delivery.when_delivered(called))  # noqa: B023
+        called, delivery = Called(), Delivery()
+        assert moment.during(delivery.deliver, ONE, happen=lambda: delivery.when_delivered(called))  # noqa: B023
         # It may be called twice: by this thread and by the other.
         assert len(called) in ([1, 2] if moment.has_come else [0])
-        assert delivery.take() == 1
+        assert delivery.take() is ONE
 
 
 def test_callback_of_a_delivery_during_its_registration_is_called() -> None:
     for moment in moments(_unwinding, _sync):
-        called, delivery = Called(), Delivery[int]()
-        moment.during(delivery.when_delivered, called, happen=lambda: delivery.deliver(1))  # noqa: B023
+        called, delivery = Called(), Delivery()
+        moment.during(delivery.when_delivered, called, happen=lambda: delivery.deliver(ONE))  # noqa: B023
         if not moment.has_come:
-            delivery.deliver(1)
+            delivery.deliver(ONE)
         assert len(called) in [1, 2]
 
 
 def test_outcome_is_delivered_or_given_up() -> None:
     for moment in moments(_unwinding, _sync):
         given_up: list[bool] = []
-        delivery: Delivery[int] = Delivery()
+        delivery = Delivery()
         give_up = lambda: given_up.append(delivery.give_up())  # noqa: B023  # It is called in this round.
-        delivered = moment.during(delivery.deliver, 1, happen=give_up)
+        delivered = moment.during(delivery.deliver, ONE, happen=give_up)
         assert given_up == [not delivered] * moment.has_come
-        assert delivery.look() == (1 if delivered else None)
+        assert delivery.look() is (ONE if delivered else None)
 
 
 def test_outcome_is_delivered_or_given_up_by_threads_at_once() -> None:
     for _ in range(50):
-        barrier, delivery = threading.Barrier(2), Delivery[int]()
+        barrier, delivery = threading.Barrier(2), Delivery()
 
         def deliver(*_: object) -> bool:
             barrier.wait(LIMIT)  # noqa: B023  # It is called in this round.
-            return delivery.deliver(1)  # noqa: B023  # As above.
+            return delivery.deliver(ONE)  # noqa: B023  # As above.
 
         delivered = ParallelExecutor.execute_one(deliver)
         barrier.wait(LIMIT)
@@ -405,13 +408,13 @@ def test_outcome_is_delivered_or_given_up_by_threads_at_once() -> None:
 def test_interrupted_delivery_is_repeated_with_the_same_answer(error: type[BaseException]) -> None:
     for moment in moments(_unwinding, _sync):
         called = Called()
-        delivery: Delivery[int] = Delivery(called)
-        moment.interrupt(error, delivery.deliver, 1)
-        assert delivery.deliver(1) is True
+        delivery = Delivery(called)
+        moment.interrupt(error, delivery.deliver, ONE)
+        assert delivery.deliver(ONE) is True
         assert called
-        assert delivery.take() == 1
+        assert delivery.take() is ONE
     for moment in moments(_unwinding, _sync):
-        given_up: Delivery[int] = Delivery()
+        given_up = Delivery()
         moment.interrupt(error, given_up.give_up)
         assert given_up.give_up() is True
 
@@ -421,13 +424,13 @@ def test_interrupted_delivery_is_repeated_with_the_same_answer(error: type[BaseE
 
 def test_exit_that_succeeds_leaves_its_exception_to_the_next() -> None:
     unwinding = Unwinding(ValueError(), OSError())
-    assert unwinding.following(ExitOutcome(None, is_suppressing=False)) is unwinding
+    assert unwinding.following(Outcome(False)) is unwinding
     assert not unwinding.is_raised
 
 
 def test_exit_that_suppresses_leaves_none_to_the_next() -> None:
     around = OSError()
-    following = Unwinding(ValueError(), around).following(ExitOutcome(None, is_suppressing=True))
+    following = Unwinding(ValueError(), around).following(Outcome(True))
     assert following.error is None
     assert following.being_handled is around
     assert not following.is_raised
@@ -435,18 +438,18 @@ def test_exit_that_suppresses_leaves_none_to_the_next() -> None:
 
 def test_exit_cannot_suppress_the_failure_of_an_enter() -> None:
     unwinding = Unwinding(ValueError(), None, is_suppressible=False)
-    assert unwinding.following(ExitOutcome(None, is_suppressing=True)) is unwinding
+    assert unwinding.following(Outcome(True)) is unwinding
     raised = OSError()
-    following = unwinding.following(ExitOutcome(raised, is_suppressing=False))
-    assert following.following(ExitOutcome(None, is_suppressing=True)).error is raised
+    following = unwinding.following(Outcome(False, raised))
+    assert following.following(Outcome(True)).error is raised
 
 
 def test_exit_that_raises_leaves_its_own_exception_to_the_next() -> None:
     raised = OSError()
-    following = Unwinding(ValueError(), None).following(ExitOutcome(raised, is_suppressing=False))
+    following = Unwinding(ValueError(), None).following(Outcome(False, raised))
     assert following.error is raised
     assert following.is_raised
-    assert following.following(ExitOutcome(None, is_suppressing=True)).error is None
+    assert following.following(Outcome(True)).error is None
 
 
 # PinnedManager
@@ -473,16 +476,16 @@ class Scripted:
         return self._exit()
 
 
-def pinned(manager: Any, error: BaseException | None = None) -> PinnedManager[Any]:
+def pinned(manager: Any, error: BaseException | None = None) -> PinnedManager:
     return PinnedManager(manager, copy_context(), error)
 
 
-def wait_for(delivery: Delivery[Any]) -> Any:
+def wait_for(delivery: Delivery) -> Any:
     wait_until(lambda: delivery.is_delivered)
     return delivery.take()
 
 
-def entered(manager: Any) -> PinnedManager[Any]:
+def entered(manager: Any) -> PinnedManager:
     """Enters ``manager``."""
     it = pinned(manager)
     start_all([it.thread])
@@ -491,7 +494,7 @@ def entered(manager: Any) -> PinnedManager[Any]:
     return it
 
 
-def order(manager: PinnedManager[Any], error: BaseException | None = None) -> None:
+def order(manager: PinnedManager, error: BaseException | None = None) -> None:
     manager.order_exit(Unwinding(error, None), copy_context())
 
 
@@ -499,11 +502,11 @@ def test_manager_is_entered_and_exited_on_one_thread() -> None:
     manager = Scripted()
     it = pinned(manager)
     start_all([it.thread])
-    outcome: EnterOutcome[Any] = wait_for(it.entering)
+    outcome: Outcome = wait_for(it.entering)
     assert (outcome.value, outcome.raised) == (manager, None)
     order(it)
-    left: ExitOutcome = wait_for(it.exiting)
-    assert (left.raised, left.is_suppressing) == (None, False)
+    left: Outcome = wait_for(it.exiting)
+    assert (left.raised, left.value) == (None, False)
     assert manager.log == ["entered", None]
     assert len(manager.idents - {threading.get_ident()}) == 1
 
@@ -512,13 +515,13 @@ def test_manager_is_entered_and_exited_on_one_thread() -> None:
 def test_truth_of_the_answer_says_whether_an_exit_suppresses(answer: object) -> None:
     it = entered(Scripted(exit_=lambda: answer))
     order(it, ValueError())
-    assert wait_for(it.exiting).is_suppressing is bool(answer)
+    assert wait_for(it.exiting).value is bool(answer)
 
 
 def test_answer_of_an_exit_without_exception_is_not_asked() -> None:
     it = entered(Scripted(exit_=lambda: True))
     order(it)
-    assert wait_for(it.exiting).is_suppressing is False
+    assert wait_for(it.exiting).value is False
 
 
 def test_enter_and_exit_handle_what_they_would_handle_in_a_with() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -11,7 +12,7 @@ from typing import Any, Callable, Sequence
 from parallel._context_block import AsyncBlock
 from parallel._exceptions import append_context, raise_unchanged
 from parallel._pinned_thread import start_all
-from parallel._unwinding import Unwinding
+from parallel._unwinding import Delivery, Outcome, Unwinding
 from parallel._waiting import AllDone
 
 
@@ -29,50 +30,67 @@ async def enter(block: AsyncBlock) -> Any:
     """
     __tracebackhide__ = True
     manager = block.manager
-    outcome = None
+    outcome: Outcome | None = None
     try:
-        try:
-            start_all([manager.thread])
-            await _wait(manager.entering.when_delivered)
-        except BaseException as error:  # The task has been cancelled, or a signal handler raised it.
-            if manager.entering.give_up():
-                block.interrupt(error)
-            else:
-                manager.variables.copy_enter_changes_to_caller()
-                append_context(error, manager.entering.take().raised)
-            raise
-        manager.variables.copy_enter_changes_to_caller()
-        outcome = manager.entering.take()
+        outcome = await _outcome(
+            manager.entering,
+            functools.partial(start_all, [manager.thread]),
+            manager.variables.copy_enter_changes_to_caller,
+            block.interrupt,
+        )
         if outcome.raised is not None:
             raise_unchanged(outcome.raised)
         return outcome.value
     finally:
-        # The tracebacks refer to this frame.
-        del outcome, manager, block
+        # The traceback refers to this frame.
+        outcome = None
+        del manager, block
 
 
 async def leave(block: AsyncBlock, error: BaseException | None) -> bool | None:
     """Exits a chain on its thread; returns whether ``error`` was suppressed. If it raises, see ``enter``."""
     __tracebackhide__ = True
     manager = block.manager
-    outcome = None
+    outcome: Outcome | None = None
     try:
-        try:
-            manager.order_exit(Unwinding(error, sys.exc_info()[1]), copy_context())
-            await _wait(manager.exiting.when_delivered)
-        except BaseException as interruption:  # The same two.
-            if not manager.exiting.give_up():
-                manager.variables.copy_exit_changes_to_caller()
-                append_context(interruption, manager.exiting.take().raised)
-            raise
-        manager.variables.copy_exit_changes_to_caller()
-        outcome = manager.exiting.take()
+        outcome = await _outcome(
+            manager.exiting,
+            functools.partial(manager.order_exit, Unwinding(error, sys.exc_info()[1]), copy_context()),
+            manager.variables.copy_exit_changes_to_caller,
+        )
         if outcome.raised is not None:
             raise_unchanged(outcome.raised)
-        return None if error is None else outcome.is_suppressing
+        return None if error is None else outcome.value
     finally:
-        # The tracebacks refer to this frame.
-        del outcome, error, manager, block
+        # The traceback refers to this frame.
+        outcome = None
+        del error, manager, block
+
+
+async def _outcome(
+    delivery: Delivery,
+    begin: Callable[[], object],
+    copy_changes: Callable[[], object],
+    on_given_up: Callable[[BaseException], object] | None = None,
+) -> Outcome:
+    """Begins something, and returns its outcome."""
+    __tracebackhide__ = True
+    try:
+        try:
+            begin()
+            await _wait(delivery.when_delivered)
+        except BaseException as error:  # The task has been cancelled, or a signal handler raised it.
+            if not delivery.give_up():
+                copy_changes()
+                append_context(error, delivery.take().raised)
+            elif on_given_up is not None:
+                on_given_up(error)
+            raise
+        copy_changes()
+        return delivery.take()
+    finally:
+        # The traceback refers to this frame.
+        del delivery, begin, copy_changes, on_given_up
 
 
 async def _wait(when_done: Callable[[Callable[[], object]], object]) -> None:

@@ -7,15 +7,14 @@ from typing import Any, Callable
 
 from parallel._call_future import CallFuture
 from parallel._exceptions import set_traceback, traceback_of
-from parallel._sync import is_from_handler
 from parallel._thread import report
 
 
 class Call(CallFuture):
     """A call that a thread performs.
 
-    Its function and arguments are in a list, which the thread empties when it begins, and the starter if it withdraws
-    the call: ``list.pop`` decides which of them, and drops the references.
+    Its function and arguments are in a dictionary, out of which the thread takes them when it begins, or the starter
+    when it withdraws the call. ``dict.pop`` decides which of them, and raises nothing.
     """
 
     is_suspended = False
@@ -25,7 +24,7 @@ class Call(CallFuture):
         super().__init__()
         self.name = name
         self._context: Context | None = copy_context()
-        self._pending = [(func, args, kwargs)]
+        self._pending = {None: (func, args, kwargs)}
 
     def run(self) -> None:
         """Makes the call, and its done-callbacks, in the copy of the caller's context."""
@@ -45,11 +44,7 @@ class Call(CallFuture):
 
     def withdraw(self) -> bool:
         """Makes ``run`` do nothing, if it has not begun; returns whether that was in time."""
-        try:
-            self._pending.pop()
-        except IndexError as error:
-            if is_from_handler(error):
-                raise
+        if self._pending.pop(None, None) is None:
             return False
         self._context = None
         return True
@@ -58,10 +53,11 @@ class Call(CallFuture):
         """Does nothing: a call is never suspended."""
 
     def _run(self) -> None:
-        try:
-            func, args, kwargs = self._pending.pop()
-        except IndexError:
+        pending = self._pending.pop(None, None)
+        if pending is None:
             return  # It has been withdrawn.
+        func, args, kwargs = pending
+        del pending
         try:
             result = func(*args, **kwargs)
         except BaseException as error:

@@ -27,7 +27,7 @@ from concurrent.futures import Future, InvalidStateError, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Callable, Protocol, cast
 
-from parallel._sync import Latch, is_from_handler
+from parallel._sync import Latch
 
 _RUNNING, _FINISHED = "RUNNING", "FINISHED"
 
@@ -55,7 +55,7 @@ class _LatchFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be 
         self._result: Any = None
         self._exception: BaseException | None = None
         self._waiters: list[Any] = []
-        self._own_waiters: list[Waiter] = []
+        self._own_waiters: dict[Waiter, bool] = {}
         self._done_callbacks: list[Callable[..., object]] = []
 
     def result(self, timeout: float | None = None) -> Any:
@@ -113,27 +113,16 @@ class _LatchFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be 
 
         Takes no lock: from Python 3.14 on, a signal handler's exception can keep ``with lock`` from releasing it.
         """
-        # Add the waiter, then look at the state. try_to_set() changes the state, then takes the waiters. So one of the
-        # two tells the waiter, and it is the one that takes it out.
-        self._own_waiters.append(waiter)
+        # Add the waiter, then look at the state. try_to_set() changes the state, then looks at the waiters. So at least
+        # one of the two tells the waiter, and it is the one that takes it out.
+        self._own_waiters[waiter] = True
         if self._state == _FINISHED:
-            try:
-                self._own_waiters.remove(waiter)
-            except ValueError as error:
-                if is_from_handler(error):
-                    raise
-                return  # The other one tells it.
-            self._tell(waiter)
+            self._tell_own_waiters()
 
     def _tell_own_waiters(self) -> None:
-        while self._own_waiters:
-            try:
-                waiter = self._own_waiters.pop()
-            except IndexError as error:
-                if is_from_handler(error):
-                    raise
-                return  # add_waiter() was quicker.
-            self._tell(waiter)
+        for waiter in list(self._own_waiters):
+            if self._own_waiters.pop(waiter, False):
+                self._tell(waiter)
 
     def _tell(self, waiter: Waiter) -> None:
         if self._exception is None:

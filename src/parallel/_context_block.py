@@ -33,7 +33,7 @@ _ABANDONED = "abandoned"
 class AnyBlock:
     """The managers that a ``with`` or ``async with`` statement enters."""
 
-    managers: Sequence[PinnedManager[Any]] = ()
+    managers: Sequence[PinnedManager] = ()
     error_around: BaseException | None = None
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Block(AnyBlock):
         self._entering = CountDownLatch(len(managers))
         count_down = self._entering.count_down
         self.managers = [PinnedManager(each, caller, self.error_around, count_down) for each in managers]
-        self._entered: list[PinnedManager[Any]] = []
+        self._entered: list[PinnedManager] = []
         self._interruption: BaseException | None = None
 
     def enter(self, timeout: float | None) -> tuple[tuple[Any, ...], BaseException | None]:
@@ -99,7 +99,7 @@ class Block(AnyBlock):
         """Enters all managers; returns what went wrong, if anything, and abandons managers that are still entering."""
         timed_out = interruption = failure = manager = outcome = None
         failures: list[BaseException] = []
-        stragglers: list[PinnedManager[Any]] = []
+        stragglers: list[PinnedManager] = []
         try:
             try:
                 start_all([manager.thread for manager in self.managers])
@@ -143,7 +143,7 @@ class AsyncBlock(AnyBlock):
         super().__init__()
         self._interrupt_enter = interrupt_enter
         self.error_around = sys.exc_info()[1]
-        self.manager: PinnedManager[Any] = PinnedManager(chain, copy_context(), self.error_around)
+        self.manager: PinnedManager = PinnedManager(chain, copy_context(), self.error_around)
         self.managers = [self.manager]
 
     def interrupt(self, error: BaseException) -> None:

@@ -25,9 +25,9 @@ from typing import Any, Sequence
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, one_or_group
 from parallel._sync import CountDownLatch, Once, Wakeup
-from parallel._unwinding import ExitOutcome, Unwinding
+from parallel._unwinding import Outcome, Unwinding
 
-_Managers = Sequence[PinnedManager[Any]]
+_Managers = Sequence[PinnedManager]
 
 _BY_THREAD, _BY_CALLER = "by the thread", "by the caller"
 
@@ -35,7 +35,7 @@ _BY_THREAD, _BY_CALLER = "by the thread", "by the caller"
 class _Turn:
     """One exit in turn, and the turn that follows it."""
 
-    def __init__(self, manager: PinnedManager[Any], following: _Turn | None, wakeup: Any) -> None:
+    def __init__(self, manager: PinnedManager, following: _Turn | None, wakeup: Any) -> None:
         self.manager = manager
         # Claimed by who orders the following exit: this turn, on its manager's thread, or the caller.
         self.ordering: Once[str] = Once()
@@ -145,7 +145,7 @@ class ExitsAtOnce:
         exiting = CountDownLatch(len(managers))
         unregistered, pending = list(managers), list(managers)
         interruption: BaseException | None = None
-        outcomes: list[ExitOutcome] = []
+        outcomes: list[Outcome] = []
         try:
             while not exiting.is_open:
                 try:
@@ -181,7 +181,7 @@ class ExitsAtOnce:
 
 
 def _unwinding_after(
-    outcomes: Sequence[ExitOutcome], total: int, unwinding: Unwinding, interruption: BaseException | None
+    outcomes: Sequence[Outcome], total: int, unwinding: Unwinding, interruption: BaseException | None
 ) -> Unwinding:
     """Makes one exception of all that exits at once raised: an interruption goes before failures."""
     error = unwinding.error
@@ -193,7 +193,7 @@ def _unwinding_after(
             left = one_or_group(others, f"{len(others)} of {total} context managers failed to exit")
             append_context(left, error)
         elif not failures:
-            left = unwinding.following(ExitOutcome(None, any(outcome.is_suppressing for outcome in outcomes))).error
+            left = unwinding.following(Outcome(any(outcome.value for outcome in outcomes))).error
         if interruption is not None:
             append_context(interruption, left)
             left = interruption

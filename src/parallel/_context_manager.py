@@ -18,7 +18,7 @@ Invariant
 from __future__ import annotations
 
 from contextvars import Context
-from typing import Any, Callable, Generic, TypeVar
+from typing import Any, Callable
 
 from parallel._context_variables import ContextVariables
 from parallel._exceptions import being_handled, remove_own_frames, traceback_of
@@ -26,22 +26,10 @@ from parallel._names import name_of
 from parallel._pinned_thread import PinnedThread
 from parallel._sync import Once
 from parallel._thread import report
-from parallel._unwinding import Delivery, EnterOutcome, ExitOutcome, Unwinding
-
-T = TypeVar("T")
+from parallel._unwinding import Delivery, Outcome, Unwinding
 
 
-class _ExitOrder:
-    """What a manager exits with: an unwinding, and a copy of the caller's context."""
-
-    __slots__ = ("caller", "unwinding")
-
-    def __init__(self, unwinding: Unwinding, caller: Context) -> None:
-        self.unwinding = unwinding
-        self.caller = caller
-
-
-class PinnedManager(Generic[T]):
+class PinnedManager:
     """A context manager on a pinned thread."""
 
     def __init__(
@@ -61,11 +49,11 @@ class PinnedManager(Generic[T]):
         """
         self.name: str = name_of(manager)
         self.variables = ContextVariables(caller)
-        self.entering: Delivery[EnterOutcome[T]] = Delivery(on_entered)
-        self.exiting: Delivery[ExitOutcome] = Delivery()
+        self.entering: Delivery = Delivery(on_entered)
+        self.exiting: Delivery = Delivery()
         self._manager = manager
         self._error_around = error
-        self._order: Once[_ExitOrder] = Once()
+        self._order: Once[tuple[Unwinding, Context]] = Once()
         self._exit: Any = None
         # Whether there is nothing to exit any more: it has exited, or failed to enter.
         self._is_over = False
@@ -79,7 +67,7 @@ class PinnedManager(Generic[T]):
             caller: A copy of the caller's context.
         """
         if not self._is_over:
-            self._order.claim(_ExitOrder(unwinding, caller))
+            self._order.claim((unwinding, caller))
             self.thread.send(self._run_exit)
 
     def abandon_with(self, unwinding: Unwinding, caller: Context) -> None:
@@ -95,11 +83,11 @@ class PinnedManager(Generic[T]):
 
     def _run_enter(self) -> None:
         # The context is entered twice, and not from here to the exit: a forked child must be able to enter it.
-        outcome: EnterOutcome[T] = EnterOutcome(None)
+        outcome = Outcome(None)
         try:
-            outcome = EnterOutcome(self.variables.context.run(being_handled, self._error_around, self._enter))
+            outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
         except BaseException as error:
-            outcome = EnterOutcome(None, remove_own_frames(error))
+            outcome = Outcome(None, remove_own_frames(error))
             self.drop_references()
             self.thread.dismiss()
         finally:
@@ -108,10 +96,10 @@ class PinnedManager(Generic[T]):
             # The traceback refers to this frame.
             del outcome
 
-    def _enter(self) -> T:
+    def _enter(self) -> Any:
         enter = _special_method(self._manager, "__enter__")
         exit_ = _special_method(self._manager, "__exit__")
-        value: T = enter()
+        value = enter()
         self._exit = exit_
         return value
 
@@ -127,15 +115,15 @@ class PinnedManager(Generic[T]):
         finally:
             self.drop_references()
             self.thread.dismiss()
-            if not self.exiting.deliver(ExitOutcome(raised, is_suppressing)):
+            if not self.exiting.deliver(Outcome(is_suppressing, raised)):
                 self._report(raised)
             del raised
 
     def _exit_in_context(self) -> bool:
         order = self._order.holder
         assert order is not None  # noqa: S101  # It is sent after it was claimed.
-        self.variables.copy_from_caller(order.caller)
-        unwinding = order.unwinding
+        unwinding, caller = order
+        self.variables.copy_from_caller(caller)
         if unwinding.error is None:
             return being_handled(unwinding.being_handled, self._exit_without_error)
         return being_handled(unwinding.error, lambda: self._exit_with(unwinding.error))
@@ -155,7 +143,7 @@ class PinnedManager(Generic[T]):
     def _report(self, raised: BaseException | None) -> None:
         """Reports what was raised, unless it is the very exception that the manager was told to exit with."""
         order = self._order.holder
-        if raised is not None and (order is None or raised is not order.unwinding.error):
+        if raised is not None and (order is None or raised is not order[0].error):
             report(raised)
         del raised, order
 

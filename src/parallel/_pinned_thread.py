@@ -29,7 +29,7 @@ class PinnedThread:
 
     def __init__(self, name: str, first: Callable[[], object]) -> None:
         self.name = name
-        self._first = [first]
+        self._first = {None: first}
         self._sent: deque[Callable[[], object]] = deque()
         self._wakeup = Wakeup()
         self._pool = _process.pool
@@ -64,9 +64,8 @@ class PinnedThread:
 
     def run(self) -> None:
         """The thread's part."""
-        try:
-            first = self._first.pop()
-        except IndexError:
+        first = self._first.pop(None, None)
+        if first is None:
             return  # It has been withdrawn.
         first()
         del first
@@ -82,11 +81,7 @@ class PinnedThread:
 
     def withdraw(self) -> bool:
         """Makes ``run`` do nothing, if it has not begun; returns whether that was in time."""
-        try:
-            self._first.pop()
-        except IndexError as error:
-            if is_from_handler(error):
-                raise
+        if self._first.pop(None, None) is None:
             return False
         self._is_over = True
         return True

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Callable, Generic, TypeVar
+from typing import Any, Callable
 
 from parallel._sync import Once
-
-T = TypeVar("T")
 
 _DELIVERED, _GIVEN_UP = "delivered", "given up"
 
@@ -37,11 +35,11 @@ class Unwinding:
         self.is_raised = is_raised
         self._is_suppressible = is_suppressible
 
-    def following(self, outcome: ExitOutcome) -> Unwinding:
+    def following(self, outcome: Outcome) -> Unwinding:
         """Returns what an exit that was given this unwinding leaves to the next."""
         if outcome.raised is not None:
             return self.with_raised(outcome.raised)
-        if outcome.is_suppressing and self._is_suppressible:
+        if outcome.value and self._is_suppressible:
             return Unwinding(None, self.being_handled)
         return self
 
@@ -50,40 +48,30 @@ class Unwinding:
         return Unwinding(error, self.being_handled, is_suppressible=self._is_suppressible, is_raised=True)
 
 
-class EnterOutcome(Generic[T]):
-    """What ``__enter__`` returned or raised."""
+class Outcome:
+    """What ``__enter__`` returned, or whether ``__exit__`` returned a true value; or what the method raised."""
 
     __slots__ = ("raised", "value")
 
-    def __init__(self, value: T | None, raised: BaseException | None = None) -> None:
+    def __init__(self, value: Any, raised: BaseException | None = None) -> None:
         self.value = value
         self.raised = raised
 
 
-class ExitOutcome:
-    """What ``__exit__`` raised, or whether it returned a true value."""
-
-    __slots__ = ("is_suppressing", "raised")
-
-    def __init__(self, raised: BaseException | None, is_suppressing: bool) -> None:  # noqa: FBT001  # Both outcomes.
-        self.raised = raised
-        self.is_suppressing = is_suppressing
-
-
-class Delivery(Generic[T]):
+class Delivery:
     """One outcome. A thread delivers it, unless the thread that waits for it gives it up before; decided once."""
 
     def __init__(self, on_delivered: Callable[[], object] | None = None) -> None:
         self._decision: Once[str] = Once()
         self._on_delivered = on_delivered
-        self._outcome: T | None = None
+        self._outcome: Outcome | None = None
 
     @property
     def is_delivered(self) -> bool:
         """Whether the outcome has been delivered."""
         return self._decision.holder is _DELIVERED
 
-    def deliver(self, outcome: T) -> bool:
+    def deliver(self, outcome: Outcome) -> bool:
         """Delivers the outcome and tells who waits; returns whether it had not been given up."""
         self._outcome = outcome
         if not self._decision.claim(_DELIVERED):
@@ -109,11 +97,11 @@ class Delivery(Generic[T]):
             self._on_delivered = None
         return is_in_time
 
-    def look(self) -> T | None:
+    def look(self) -> Outcome | None:
         """Returns the outcome that was delivered, or ``None`` if it has been taken."""
         return self._outcome
 
-    def take(self) -> T:
+    def take(self) -> Outcome:
         """Returns the outcome that was delivered, and drops it, and the callback, which may refer to this object."""
         outcome, self._outcome = self._outcome, None
         self._on_delivered = None

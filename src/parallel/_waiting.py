@@ -34,8 +34,9 @@ class AllDone(CountDownLatch):
     def __init__(self, futures: Sequence[Future[Any]], on_open: Callable[[], object] | None = None) -> None:
         """Prepares to call ``on_open`` too, on the thread that ends the last call or on this one."""
         self._on_open = on_open
-        super().__init__(len(futures))
-        for future in futures:
+        different = {id(future): future for future in futures}.values()  # An executor may return one twice.
+        super().__init__(len(different))
+        for future in different:
             if isinstance(future, CallFuture):
                 future.add_waiter(self)
             elif future.done():
