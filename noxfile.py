@@ -45,7 +45,7 @@ def wheel(session: nox.Session) -> None:
         session.error(f"the wheel holds {odd or 'no py.typed'}")
 
 
-@nox.session(python=PYTHONS, requires=["wheel"])
+@nox.session(python=PYTHONS, requires=["wheel"], tags=["ci"])
 def tests(session: nox.Session) -> None:
     """Runs the tests against the built wheel."""
     groups = ["test"]
@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *(session.posargs or ["tests"]), env=environment)
 
 
-@nox.session(python="3.8", requires=["wheel"])
+@nox.session(python="3.8", requires=["wheel"], tags=["ci"])
 def pip(session: nox.Session) -> None:
     """Installs the wheel on the oldest Python with nothing but pip."""
     folder = session.create_tmp()
@@ -68,7 +68,7 @@ def pip(session: nox.Session) -> None:
     session.run(python, "-c", program, external=True)
 
 
-@nox.session(python=["3.8", DEFAULT, WITH_EVERYTHING])
+@nox.session(python=["3.8", DEFAULT, WITH_EVERYTHING], tags=["ci"])
 def types(session: nox.Session) -> None:
     """Runs the type checkers: the last mypy for 3.8 over the typing cases, then mypy and strict pyright over all."""
     groups = ["lint", "test"]
@@ -83,7 +83,7 @@ def types(session: nox.Session) -> None:
         session.run("pyright")
 
 
-@nox.session(python=DEFAULT)
+@nox.session(python=DEFAULT, tags=["ci"])
 def lint(session: nox.Session) -> None:
     """Checks formatting, lints, spelling and the rules of the house."""
     install(session, groups=["lint"])
@@ -93,7 +93,7 @@ def lint(session: nox.Session) -> None:
     session.run("python", "tools/check_house_rules.py")
 
 
-@nox.session(python=DEFAULT)
+@nox.session(python=DEFAULT, tags=["ci"])
 def docs(session: nox.Session) -> None:
     """Builds the documentation site into ``site/``; ``-- serve`` shows it while you write."""
     install(session, "-e", ".", groups=["docs"])
@@ -101,7 +101,7 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", *command, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
-@nox.session(python=False)
+@nox.session(python=False, tags=["ci"])
 def readme(session: nox.Session) -> None:
     """Runs the README's two commands as they stand there: an example, then the tests on the default Python."""
     commands = re.findall(r"^```sh\n(pip install uv .*)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
