@@ -41,7 +41,7 @@ CHANGES_EXCEPTIONS = {"add_note", "with_traceback"}
 
 MOST_LINES = 400
 LONGEST_TEST_NAME = 80
-BAD_BEGINNING = re.compile(r"(?:^|[.!?]\s+)((?:What|Whoever|Those|One)\s[^.!?]*)")
+BAD_BEGINNING = re.compile(r"(?:^|[.!?]\s+)(?=((?:What|Whoever|Those|One)\s.*?)(?:[.!?](?:\s|$)|$))")
 ENTRY = re.compile(r"^\s+\*{0,2}[\w. ]+: ")
 """The beginning of an entry under ``Args`` or ``Raises``, whose first phrase is no sentence."""
 
