@@ -52,7 +52,9 @@ def tests(session: nox.Session) -> None:
     if session.python == WITH_EVERYTHING:
         groups += ["lint", "typing", "integrations"]
     install(session, str(built_wheel()), groups=groups)
-    environment = {} if session.python == DEFAULT else {"HYPOTHESIS_PROFILE": "quick"}
+    environment = dict(os.environ)
+    if session.python != DEFAULT:
+        environment.setdefault("HYPOTHESIS_PROFILE", "quick")
     session.run("python", "-VV")
     session.run("python", "-m", "pytest", "-q", *(session.posargs or ["tests"]), env=environment)
 
