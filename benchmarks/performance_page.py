@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Mapping
 
+from figures import Row
 from measuring import MICROSECONDS, OURS, Report, number
 
 NONE = "-"
 """What stands where nothing was measured."""
 
 PAGE = "performance.md"
-DATA = "performance.json"
 
 
-def write_page(run: dict[str, Any], folder: Path) -> None:
-    """Puts a run beside those of other interpreters that are there already, and all of them into the page."""
-    data = folder / DATA
-    runs: dict[str, Any] = json.loads(data.read_text(encoding="utf-8")) if data.exists() else {}
-    # A newer patch release takes the place of the older.
-    runs[_series(run["interpreter"])] = run
-    runs = dict(sorted(runs.items(), key=lambda item: _key(item[0])))
-    data.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
-    page = folder / PAGE
+def write_page(run: dict[str, Any], rows: list[Row], page: Path) -> None:
+    """Puts the tables of a run, and the goals on all interpreters, into the page."""
     text = page.read_text(encoding="utf-8")
     for mark, table in (
-        ("goals", goals_table(runs)),
+        ("goals", goals_table([row for row in rows if "goal" in row])),
         ("contestants", contestants_table(run)),
         ("all cores", all_cores_table(run)),
         ("scale", scale_table(run)),
@@ -45,22 +37,19 @@ def between_marks(text: str, mark: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
-def goals_table(runs: dict[str, Any]) -> str:
+def goals_table(rows: list[Row]) -> str:
     """The ratios that there is a goal for, on all interpreters."""
-    rows: dict[tuple[str, str, float], dict[str, str]] = {}
-    for name, run in runs.items():
-        for report in _reports(run).values():
-            for each in report.ratios:
-                if each.at_most is not None:
-                    verdict = "" if each.verdict == "met" else " **short**"
-                    cell = f"{each.spread.median:.2f}{verdict}"
-                    rows.setdefault((each.work, each.against, each.at_most), {})[name] = cell
-    head = ["work", "against", "at most", *(run["interpreter"] for run in runs.values())]
+    interpreters = list(dict.fromkeys(row["interpreter"] for row in rows))
+    lines: dict[tuple[str, str, float], dict[str, str]] = {}
+    for row in rows:
+        verdict = "" if row["ratio"] <= row["goal"] else " **short**"
+        line = lines.setdefault((row["work"], row["against"], row["goal"]), {})
+        line[row["interpreter"]] = f"{row['ratio']:.2f}{verdict}"
     cells = [
-        [work, against, f"{at_most:.2f}", *(found.get(name, NONE) for name in runs)]
-        for (work, against, at_most), found in rows.items()
+        [work, against, f"{goal:.2f}", *(found.get(name, NONE) for name in interpreters)]
+        for (work, against, goal), found in lines.items()
     ]
-    return _table(head, cells)
+    return _table(["work", "against", "at most", *interpreters], cells)
 
 
 def contestants_table(run: dict[str, Any]) -> str:
@@ -121,16 +110,6 @@ def _reports(run: dict[str, Any]) -> dict[str, Report]:
 
 def _measured_on(run: dict[str, Any]) -> str:
     return f"Measured on {run['interpreter']}, {run['machine']}."
-
-
-def _series(interpreter: str) -> str:
-    name, version, *rest = interpreter.split()
-    return " ".join([name, ".".join(version.split(".")[:2]), *rest])
-
-
-def _key(series: str) -> tuple[str, list[int], list[str]]:
-    name, version, *rest = series.split()
-    return name, [int(part) for part in version.split(".")], rest
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

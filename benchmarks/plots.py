@@ -1,16 +1,29 @@
-"""Plots of what was measured, as small SVG files."""
+"""Draws plots of what was measured, as small SVG files.
+
+uv run --with matplotlib benchmarks/plots.py    # draws those of the documentation again, from figures.json
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
-from measuring import MICROSECONDS, OURS, Figure, Ratio, Report, installed, number
+from figures import FILE, PLOTTED_WORK, Row, read
+from measuring import HERE, MICROSECONDS, OURS, installed, number
+
+DOCS = HERE.parent / "docs"
 
 OURS_COLOUR, OTHER_COLOUR, GOAL_COLOUR, TEXT_COLOUR = "#2563a8", "#9aa7b4", "#c2410c", "#4a5560"
 COLOURS = ("#2563a8", "#c2410c", "#2e8b57", "#7a4fa3", "#b8860b", "#6b7280", "#d1569b", "#0f8b8d", "#8c564b")
 
 RATIOS, COSTS, TIMELINE = "performance-ratios.svg", "performance-costs.svg", "performance-timeline.svg"
+
+HEADINGS = (
+    "A call and its result: time, as a multiple of ours",
+    "A chain of 3 calls: time, as a multiple of ours",
+    "1,000 calls at once: time, as a multiple of ours",
+    "A with block of 3: time, as a multiple of ours",
+)
 
 MATPLOTLIB = {
     # Text stays text: small files, and the reader's own font.
@@ -29,7 +42,7 @@ MATPLOTLIB = {
 }
 
 
-def draw(reports: Mapping[str, Report], title: str, folder: Path) -> list[Path]:
+def draw(rows: list[Row], folder: Path) -> list[Path]:
     """Draws what there are figures for; gives the files, none where matplotlib is not installed."""
     matplotlib = installed("matplotlib")
     if matplotlib is None:
@@ -37,30 +50,27 @@ def draw(reports: Mapping[str, Report], title: str, folder: Path) -> list[Path]:
     matplotlib.use("svg")
     matplotlib.rcParams.update(MATPLOTLIB)
     folder.mkdir(parents=True, exist_ok=True)
+    (title,) = (row["text"] for row in rows if row.get("plot") == "title")
     drawn = []
-    for script, name, plot in (
-        ({"round_trip", "chain", "fan_out", "with_block"}, RATIOS, draw_ratios),
-        ({"fan_out"}, COSTS, draw_costs),
-        ({"timeline"}, TIMELINE, draw_timeline),
+    for plot, name, draw_one in (
+        ("ratios", RATIOS, draw_ratios),
+        ("costs", COSTS, draw_costs),
+        ("timeline", TIMELINE, draw_timeline),
     ):
-        if script <= reports.keys():
-            figure = plot(installed("matplotlib.pyplot"), reports)
+        plotted = [row for row in rows if row.get("plot") == plot]
+        if plotted:
+            figure = draw_one(installed("matplotlib.pyplot"), plotted)
             figure.suptitle(title, fontsize=8, x=0.99, ha="right")
             figure.savefig(folder / name, metadata={"Date": None})
             drawn.append(folder / name)
     return drawn
 
 
-def draw_ratios(pyplot: Any, reports: Mapping[str, Report]) -> Any:
+def draw_ratios(pyplot: Any, rows: list[Row]) -> Any:
     """Bars: what each contestant took, where ``parallel`` took 1."""
     panels = [
-        ("A call and its result: time, as a multiple of ours", _times_ours(reports["round_trip"].ratios, "round trip")),
-        ("A chain of 3 calls: time, as a multiple of ours", _times_ours(reports["chain"].ratios, "chain of 3")),
-        (
-            "1,000 calls at once: time, as a multiple of ours",
-            _times_ours(reports["fan_out"].ratios, "1,000 calls at once"),
-        ),
-        ("A with block of 3: time, as a multiple of ours", _times_ours(reports["with_block"].ratios, "with of 3")),
+        (heading, {row["contestant"]: row["times"] for row in rows if row["work"] == work})
+        for work, heading in zip(PLOTTED_WORK.values(), HEADINGS)
     ]
     heights = [len(bars) + 1.5 for _, bars in panels]
     figure, axes = pyplot.subplots(
@@ -87,22 +97,16 @@ def draw_ratios(pyplot: Any, reports: Mapping[str, Report]) -> Any:
     return figure
 
 
-def _times_ours(ratios: list[Ratio], work: str) -> dict[str, float]:
-    """The other contestants' times as multiples of ours."""
-    return {each.against: 1 / each.spread.median for each in ratios if each.work == work}
-
-
-def draw_costs(pyplot: Any, reports: Mapping[str, Report]) -> Any:
+def draw_costs(pyplot: Any, rows: list[Row]) -> Any:
     """Lines: the cost of each call, by the number of calls made at once."""
-    lines: dict[str, list[tuple[int, Figure]]] = {}
-    for each in reports["fan_out"].figures:
-        if each.calls is not None:
-            lines.setdefault(each.contestant, []).append((each.calls, each))
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        lines.setdefault(row["contestant"], []).append((row["calls"], row["microseconds"]))
     figure, axis = pyplot.subplots(figsize=(7, 3.8), layout="constrained")
     for index, (name, points) in enumerate(lines.items()):
         axis.plot(
             [calls for calls, _ in points],
-            [point.spread.median for _, point in points],
+            [cost for _, cost in points],
             color=COLOURS[index % len(COLOURS)],
             linewidth=2.2 if name == OURS else 1.1,
             marker="o",
@@ -123,14 +127,14 @@ def draw_costs(pyplot: Any, reports: Mapping[str, Report]) -> Any:
     return figure
 
 
-def draw_timeline(pyplot: Any, reports: Mapping[str, Report]) -> Any:
+def draw_timeline(pyplot: Any, rows: list[Row]) -> Any:
     """Bars: when each of ten calls ran, in each of three ways."""
-    ways: dict[str, list[tuple[float, float]]] = reports["timeline"].data
+    ways: dict[str, list[tuple[float, float]]] = {row["way"]: row["seconds"] for row in rows}
     figure, axes = pyplot.subplots(len(ways), 1, sharex=True, figsize=(7, 4.2), layout="constrained")
     for axis, (name, times) in zip(axes, ways.items()):
-        rows = range(len(times))
+        positions = range(len(times))
         axis.barh(
-            rows,
+            positions,
             [end - start for start, end in times],
             left=[start for start, _ in times],
             color=OURS_COLOUR if name == OURS else OTHER_COLOUR,
@@ -152,3 +156,7 @@ def draw_timeline(pyplot: Any, reports: Mapping[str, Report]) -> Any:
         axis.set_yticks([])
     axes[-1].set_xlabel("seconds")
     return figure
+
+
+if __name__ == "__main__":
+    print(*draw(read(FILE), DOCS), sep="\n")

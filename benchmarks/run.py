@@ -19,7 +19,7 @@
     uv run benchmarks/run.py                          # all of it, in some minutes
     uv run --python 3.13 benchmarks/run.py --quick    # another interpreter; rough figures, sooner
     uv run benchmarks/run.py --only round_trip        # one question; may be given several times
-    uv run benchmarks/run.py --write-docs             # all of it, and the figures into docs/
+    uv run benchmarks/run.py --write-docs             # all of it, and into docs/ and figures.json
 
 Without uv it runs on whatever interpreter it is given, with the contestants that are installed there.
 Each script of this folder answers one question, in a process of its own, and can be run alone.
@@ -36,9 +36,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Sequence
 
-from measuring import HERE, SIZES, Report, as_text, cores, interpreter, machine, ratio_rows
-from performance_page import write_page
-from plots import draw
+from figures import FILE, merge, read, rows_of, write
+from measuring import HERE, SIZES, Report, as_text, interpreter, machine, ratio_rows
+from performance_page import PAGE, write_page
+from plots import DOCS, draw
 
 SCRIPTS = (
     "round_trip",
@@ -54,8 +55,6 @@ SCRIPTS = (
     "timeline",
 )
 
-DOCS = HERE.parent / "docs"
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
@@ -63,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
     parser.add_argument("--quick", dest="size", action="store_const", const="quick", help="the same as --size quick")
     parser.add_argument("--only", metavar="NAME", action="append", choices=SCRIPTS, help=f"one of {', '.join(SCRIPTS)}")
-    parser.add_argument("--write-docs", action="store_true", help="put the figures and plots into docs/")
+    parser.add_argument(
+        "--write-docs",
+        action="store_true",
+        help="put the figures and plots into docs/, and the figures that they need into figures.json",
+    )
     parser.add_argument(
         "--output",
         metavar="FOLDER",
@@ -82,15 +85,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = run["interpreter"].replace(" ", "-").lower()
     (options.output / f"{name}.json").write_text(json.dumps(run, indent=1), encoding="utf-8")
     show_goals(run)
-    reports = {script: Report.from_json(data) for script, data in run["reports"].items()}
-    title = f"{run['interpreter']}, {cores()} cores"
-    plots = draw(reports, title, options.output)
+    rows = rows_of(run)
+    plots = draw(rows, options.output)
     print(f"\nAll figures: {options.output / name}.json")
-    print(f"Plots: {', '.join(map(str, plots)) or 'none, for want of matplotlib or of figures'}")
+    print(
+        f"Plots: {', '.join(map(str, plots)) or 'none: matplotlib is not installed, or there are no figures for them'}"
+    )
     if options.write_docs:
-        draw(reports, title, DOCS)
-        write_page(run, DOCS)
-        print(f"Written into {DOCS}")
+        rows = merge(read(FILE), rows)
+        write(FILE, rows)
+        draw(rows, DOCS)
+        write_page(run, rows, DOCS / PAGE)
+        print(f"Written into {DOCS} and {FILE}")
 
 
 def measure_all(scripts: Sequence[str], size: str) -> dict[str, Any]:

@@ -110,10 +110,12 @@ import json, sys
 sys.path.insert(0, {str(BENCHMARKS)!r})
 from dataclasses import asdict
 from pathlib import Path
+from figures import merge, read, rows_of, write
 from measuring import Figure, Ratio, Report, Spread
 from performance_page import write_page
 
 folder = Path({str(tmp_path)!r})
+file = folder / "figures.json"
 NAMES = ("round_trip", "chain", "fan_out", "with_block", "all_cores", "scale")
 MARKS = ("goals", "contestants", "all cores", "scale")
 marks = [f"<!-- {{mark}}: begin -->\\nold\\n<!-- {{mark}}: end -->\\n" for mark in MARKS]
@@ -126,7 +128,8 @@ for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
     reports["scale"].notes["3 things"] = {{"seconds": value}}
     run = {{"interpreter": "CPython " + version, "machine": "Here"}}
     run["reports"] = {{name: asdict(report) for name, report in reports.items()}}
-    write_page(run, folder)
+    write(file, merge(read(file), rows_of(run)))
+    write_page(run, read(file), folder / "performance.md")
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
@@ -136,3 +139,13 @@ for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
     assert "| work | against | at most | CPython 3.9.2 | CPython 3.10.2 |" in page
     assert "| work | another | 1.00 | 0.75 | 1.50 **short** |" in page
     assert "| 3 things | 0.75 |" in page
+    figures = (tmp_path / "figures.json").read_text(encoding="utf-8").splitlines()
+    assert figures[0] == "["
+    assert json.loads(figures[1].rstrip(","))["interpreter"] == "CPython 3.9.2"
+    assert json.loads(figures[2].rstrip(","))["interpreter"] == "CPython 3.10.2"
+
+
+def test_the_plots_can_be_drawn_from_the_figures_that_are_kept() -> None:
+    rows = json.loads((BENCHMARKS / "figures.json").read_text(encoding="utf-8"))
+    assert {row["plot"] for row in rows if "plot" in row} == {"title", "ratios", "costs", "timeline"}
+    assert len({row["interpreter"] for row in rows if "goal" in row}) > 1

@@ -1,0 +1,99 @@
+"""The file figures.json, one figure a line: the ratios with a goal on each interpreter, and what the plots show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+from measuring import HERE, Report, cores
+
+FILE = HERE / "figures.json"
+
+Row = Dict[str, Any]
+"""A figure. It has the key ``goal``, or ``plot``, which names the plot that shows it."""
+
+PLOTTED_WORK = {
+    "round_trip": "round trip",
+    "chain": "chain of 3",
+    "fan_out": "1,000 calls at once",
+    "with_block": "with of 3",
+}
+"""By script, the work that the plot of ratios has a panel for."""
+
+
+def rows_of(run: dict[str, Any]) -> list[Row]:
+    """Returns the figures of a run that the file keeps."""
+    reports = {script: Report.from_json(data) for script, data in run["reports"].items()}
+    title = {"plot": "title", "text": f"{run['interpreter']}, {cores()} cores"}
+    return [*_goals(run["interpreter"], reports), title, *_plotted(reports)]
+
+
+def read(path: Path) -> list[Row]:
+    """Reads the file, if there is one."""
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return rows
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Writes the file: a list, with one figure a line."""
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def merge(old: list[Row], new: list[Row]) -> list[Row]:
+    """Returns the new figures, and the goals of other interpreters among the old ones.
+
+    A newer patch release takes the place of the older one.
+    """
+    replaced = {series(row["interpreter"]) for row in new if "goal" in row}
+    goals = [row for row in old if "goal" in row and series(row["interpreter"]) not in replaced]
+    goals.extend(row for row in new if "goal" in row)
+    goals.sort(key=lambda row: _key(series(row["interpreter"])))
+    return [*goals, *(row for row in new if "plot" in row)]
+
+
+def series(interpreter: str) -> str:
+    """Returns the name of an interpreter without its patch release."""
+    name, version, *rest = interpreter.split()
+    return " ".join([name, ".".join(version.split(".")[:2]), *rest])
+
+
+def _key(name: str) -> tuple[str, list[int], list[str]]:
+    kind, version, *rest = name.split()
+    return kind, [int(part) for part in version.split(".")], rest
+
+
+def _goals(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
+    for report in reports.values():
+        for each in report.ratios:
+            if each.at_most is not None:
+                yield {
+                    "interpreter": interpreter,
+                    "work": each.work,
+                    "against": each.against,
+                    "goal": each.at_most,
+                    "ratio": _short(each.spread.median),
+                }
+
+
+def _plotted(reports: dict[str, Report]) -> Iterator[Row]:
+    if reports.keys() >= PLOTTED_WORK.keys():
+        for script, work in PLOTTED_WORK.items():
+            for each in reports[script].ratios:
+                if each.work == work:
+                    times = _short(1 / each.spread.median)
+                    yield {"plot": "ratios", "work": work, "contestant": each.against, "times": times}
+    if "fan_out" in reports:
+        for figure in reports["fan_out"].figures:
+            if figure.calls is not None:
+                cost = _short(figure.spread.median)
+                yield {"plot": "costs", "contestant": figure.contestant, "calls": figure.calls, "microseconds": cost}
+    if "timeline" in reports:
+        for way, calls in reports["timeline"].data.items():
+            spans = [[_short(begin, 3), _short(end, 3)] for begin, end in calls]
+            yield {"plot": "timeline", "way": way, "seconds": spans}
+
+
+def _short(value: float, digits: int = 5) -> float:
+    return float(f"{value:.{digits}g}")
