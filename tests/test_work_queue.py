@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import ctypes
+import itertools
 import threading
 from collections import deque
 from typing import Any, Callable

@@ -1,7 +1,6 @@
-"""What differs between Python versions, and every private name of the standard library, in one place.
+"""Differences between Python versions, and every private name of the standard library but those of ``Future``.
 
-The only importer of ``typing_extensions`` and ``exceptiongroup``, both needed below Python 3.11 only. Each private name
-says what happens where it is gone. ``CallFuture`` has those of ``Future``.
+Each private name says what happens without it. ``typing_extensions`` and ``exceptiongroup`` are needed below 3.11 only.
 """
 
 from __future__ import annotations
@@ -52,9 +51,8 @@ if sys.version_info >= (3, 9):
     def register_at_main_thread_end(func: Callable[[], object]) -> object:
         """Has ``func`` called when the main thread has ended, before the interpreter joins other threads.
 
-        ``concurrent.futures`` uses the same private hook: there is no public one between the end of the main thread and
-        the ``atexit`` handlers. Without it, ``atexit`` calls ``func``, after all other handlers: unfinished calls are
-        waited for, but later.
+        ``concurrent.futures`` uses the same private hook. Without it, ``atexit`` calls ``func``, after all other
+        handlers: the program still waits for unfinished calls, but later.
         """
         return getattr(threading, "_register_atexit", atexit.register)(func)
 

@@ -1,11 +1,7 @@
 """``Block``: all managers of one ``with`` statement: entered together, once, and exited.
 
-What
-    Starts the managers' threads, waits until all have been entered, with a time limit, and makes one exception of what
-    went wrong. ``AsyncBlock`` is the same for ``async with``: it enters a whole chain on a thread of its own.
-
 Guarantees
-    Either all managers are entered, or what was entered exits and an exception is raised. A manager that is still
+    Either all managers are entered, or those that were entered exit and an exception is raised. A manager that is still
     entering by then exits on its own thread as soon as it has been entered. A block that is dropped without an exit
     leaves no thread waiting.
 

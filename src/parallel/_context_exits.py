@@ -1,17 +1,14 @@
-"""``ExitsInTurn`` and ``ExitsAtOnce``: how the managers of a block exit, and what comes of it.
-
-What
-    Each has one method, ``run``, which exits managers and returns what is left: the exception to raise, if any.
+"""``ExitsInTurn`` and ``ExitsAtOnce``: how the managers of a block exit, and which exception is left.
 
 Guarantees
-    Every manager exits once, whatever signal handlers raise meanwhile. An exception of a signal handler takes the place
-    of what the exit raises that is waited for. That exit continues on its thread, which reports its error; the managers
-    that have not exited yet exit with the handler's exception.
+    Every manager exits once, whatever signal handlers raise meanwhile. If a signal handler raises while the block waits
+    for an exit, that exit continues on its thread, which reports its error, and the managers that have not exited yet
+    exit with the handler's exception.
 
 Invariant
-    ``pending`` holds the managers whose outcome has not been taken. Of exits in turn, each manager's thread orders the
-    next exit if its own outcome is going to be taken and its exit has changed no context variable: those have to be
-    copied to the caller first, by the caller. The thread or the caller orders it; ``_Turn.ordering`` decides which.
+    ``pending`` holds the managers whose outcome has not been taken. Of exits in turn, a manager's thread orders the
+    next exit, unless its own exit changed a context variable: then the caller has to copy the change first.
+    ``_Turn.ordering`` decides which of the two orders it.
 
 Numbers
     With each exit ordered by the caller, a block of three takes 1.25 times as long (CPython 3.11, one core).
@@ -33,7 +30,7 @@ _BY_THREAD, _BY_CALLER = "by the thread", "by the caller"
 
 
 class _Turn:
-    """One exit in turn, and the turn that follows it."""
+    """An exit in turn, and the turn that follows it."""
 
     def __init__(self, manager: PinnedManager, following: _Turn | None, wakeup: Any) -> None:
         self.manager = manager

@@ -3,16 +3,15 @@
 What
     Runs ``__enter__`` and ``__exit__`` on a pinned thread, in one ``Context``, while the exception is being handled
     that an ordinary ``with`` would handle at that point. So ``sys.exc_info()``, a bare ``raise`` and the
-    ``__context__`` of new exceptions are the same. The block decides what becomes of the outcomes.
+    ``__context__`` of new exceptions are the same.
 
 Guarantees
-    The manager is exited if and only if its ``__enter__`` returned and an exit was ordered: once, since the first order
-    counts. A signal handler may raise in the middle of an order; the order may then be repeated. The manager is exited
-    on its thread, unless that thread will not run any more (see ``PinnedThread``).
+    The manager is exited if and only if its ``__enter__`` returned and an exit was ordered: once, with the first order.
+    A signal handler may raise in the middle of an order; the order may then be repeated.
 
 Invariant
-    Each outcome is taken by the thread that waits for it, or, if that thread has given up, it belongs to the manager's
-    thread, which reports an error through ``threading.excepthook``. ``Delivery`` decides which, once.
+    The thread that waits for an outcome takes it. If that thread has given up, the manager's thread reports an error
+    through ``threading.excepthook``. ``Delivery`` decides which, once.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ class PinnedManager:
         error: BaseException | None,
         on_entered: Callable[[], object] | None = None,
     ) -> None:
-        """Prepares to enter ``manager``: it is entered when its thread is started.
+        """Prepares to enter ``manager`` when its thread starts.
 
         Args:
             manager: The context manager.
             caller: A copy of the caller's context.
             error: The exception that the caller is handling, if any.
-            on_entered: Called once it has been entered, or has failed to be.
+            on_entered: Called once the manager has been entered, or has failed to be.
         """
         self.name: str = name_of(manager)
         self.variables = ContextVariables(caller)
@@ -60,12 +59,7 @@ class PinnedManager:
         self.thread = PinnedThread(self.name, self._run_enter)
 
     def order_exit(self, unwinding: Unwinding, caller: Context) -> None:
-        """Has the manager exit once it has been entered. Only the first order counts.
-
-        Args:
-            unwinding: What to exit with.
-            caller: A copy of the caller's context.
-        """
+        """Has the manager exit with ``unwinding`` once it has been entered. Only the first order counts."""
         if not self._is_over:
             self._order.claim((unwinding, caller))
             self.thread.send(self._run_exit)

@@ -1,12 +1,9 @@
-"""Exceptions: their tracebacks, their chains of contexts, groups. The only file that writes to an exception.
-
-What
-    Reads and writes ``__traceback__`` and ``__context__``; builds groups; raises without a change to the contexts.
+"""Tracebacks, chains of contexts, and groups of exceptions. The only file that writes to an exception.
 
 Guarantees
-    An exception's class has no say: attributes are read and written through the descriptors of ``BaseException``, as
-    the interpreter does it. So a class may refuse attributes (a frozen dataclass), define truth, or override
-    ``with_traceback``. Exceptions are compared with ``is``, never with ``==`` or for truth.
+    The library reads and writes attributes through the descriptors of ``BaseException``, as the interpreter does, and
+    compares exceptions with ``is``. So a class may refuse attributes (a frozen dataclass), define truth, or override
+    ``with_traceback``.
 
 Invariant
     A function that handles an exception drops it before it returns: the traceback holds the function's frame, and the
@@ -29,8 +26,7 @@ _context: Any = BaseException.__context__
 
 def traceback_of(error: BaseException) -> TracebackType | None:
     """Returns ``error.__traceback__``."""
-    traceback: TracebackType | None = _traceback.__get__(error)
-    return traceback
+    return _traceback.__get__(error)  # type: ignore[no-any-return]
 
 
 def set_traceback(error: BaseException, traceback: TracebackType | None) -> None:
@@ -40,8 +36,7 @@ def set_traceback(error: BaseException, traceback: TracebackType | None) -> None
 
 def context_of(error: BaseException) -> BaseException | None:
     """Returns ``error.__context__``."""
-    context: BaseException | None = _context.__get__(error)
-    return context
+    return _context.__get__(error)  # type: ignore[no-any-return]
 
 
 def contexts_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -114,9 +109,8 @@ def raise_unchanged(error: BaseException) -> NoReturn:
 def being_handled(error: BaseException | None, func: Callable[[], T]) -> T:
     """Calls ``func`` while ``error`` is being handled, as in an ``except`` clause that caught it.
 
-    Several threads may handle the same exception at once; each removes the traceback entry that its ``raise`` added. If
-    one of them raises the exception again meanwhile, the traceback may lose entries on free-threaded builds and below
-    Python 3.11.
+    Several threads may handle the same exception at once. If one of them raises it again meanwhile, the traceback may
+    lose entries on free-threaded builds and below Python 3.11.
     """
     if error is None:
         return func()

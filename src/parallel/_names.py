@@ -1,4 +1,4 @@
-"""Names: what calls, threads and wrong arguments are called in names and messages."""
+"""Names of calls and threads, and descriptions of arguments for messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def name_of(target: object) -> str:
     while isinstance(target, partial):
         target = target.func
     if type(target).__module__ == "contextlib":
-        # What @contextmanager made is named after its function. Once it is entered, only the generator is left.
+        # A manager that @contextmanager made is named after its function. After the enter, it has the generator only.
         target = getattr(target, "gen", target)
     name = attribute_of(target, "__qualname__")
     if not isinstance(name, str) or not name:

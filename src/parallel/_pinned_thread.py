@@ -1,17 +1,14 @@
 """``PinnedThread``: a thread that runs the functions it is sent, in order, and holds nothing in between.
 
-What
-    One thread of the pool, for an object that must be used on one thread only, from ``start_all`` to ``dismiss``.
-
 Guarantees
-    While the thread waits, neither it nor its frames refer to anything of the user's: what a function needs is in the
-    hands of whoever sends it. So a suspended generator that owns the object is closed like any other, also when the
-    interpreter ends. The thread does not hold up the end of the program while it waits.
+    While the thread waits, neither it nor its frames refer to anything of the user's. So a suspended generator that
+    owns the object is closed like any other, also when the interpreter ends. The thread does not hold up the end of the
+    program while it waits.
 
 Invariant
-    A function that was sent is run once: by the thread, or, if the thread will not run any more, by the sender. The two
-    decide it by who takes the function out of ``_sent``. The sender adds the function, then looks at ``_is_over``; the
-    thread sets ``_is_over``, then looks at ``_sent``.
+    A function that was sent is run once: by the thread, or, if the thread will not run any more, by the sender: by the
+    first of the two to take it out of ``_sent``. The sender adds the function, then looks at ``_is_over``; the thread
+    reads ``_is_over``, then looks at ``_sent`` once more.
 """
 
 from __future__ import annotations
@@ -47,7 +44,7 @@ class PinnedThread:
         return not self._is_over and self._pool is _process.pool and not sys.is_finalizing()
 
     def send(self, func: Callable[[], object]) -> None:
-        """Has the thread call ``func`` after what it was sent before; calls it at once where the thread is not there.
+        """Has the thread call ``func`` after the functions before; calls it here where the thread is not there.
 
         That is so in a forked child, and when the interpreter has ended.
         """

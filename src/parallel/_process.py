@@ -1,8 +1,10 @@
 """``Pool``: the threads of this process and interpreter; its end, and forks of it.
 
 What
-    One ``Threads`` for each stack size that ``threading.stack_size()`` has had when a call was started. What happens
-    when the main thread ends, in a forked child, and in a subinterpreter.
+    Has one ``Threads`` for each stack size that ``threading.stack_size()`` had when a call was started. The threads are
+    daemons, so that idle ones, and managers of a block that is never exited, do not hold the program up. When the main
+    thread has ended, an ordinary thread waits for calls, and the interpreter joins that thread. Where daemons are not
+    allowed (in subinterpreters), that thread also ends the others.
 
 Guarantees
     The end of the program waits until every runnable has ended or is suspended, before ``atexit`` handlers run. A
@@ -10,13 +12,8 @@ Guarantees
 
 Invariant
     A runnable is in ``unfinished`` from before it can begin until its thread is idle again. A thread that waits for a
-    runnable registers a latch, then looks at ``unfinished``; a thread that ends one changes ``unfinished``, then opens
-    the latch. So no end goes unseen. Each wait is for one runnable: n calls wake the thread that waits n times.
-
-The end of the interpreter
-    Threads are daemons, so that idle ones, and managers of a block that is never exited, do not hold it up. When the
-    main thread has ended, an ordinary thread waits for what is unfinished, and the interpreter joins that thread. Where
-    daemons are not allowed (in subinterpreters), that thread also ends the others.
+    runnable registers a latch, then looks at ``unfinished``; a thread that ends a runnable changes ``unfinished``, then
+    opens the latch. So no end goes unseen.
 """
 
 from __future__ import annotations
@@ -144,7 +141,7 @@ class Pool:
             if threading.get_ident() != threading.main_thread().ident:
                 if is_needed:
                     raise
-                return  # What was started has begun as the main thread ended.
+                return  # The call began just as the main thread ended.
             # The system has no thread left, or refuses it, as Python 3.12.0 to 3.12.2 do now. So the main thread itself
             # waits: a call that waits for the main thread to end waits until Ctrl-C.
             self._finish()

@@ -1,20 +1,16 @@
-"""Four small classes for waiting and for being first.
-
-What
-    ``Latch`` opens once. ``CountDownLatch`` opens after a number of events. ``Wakeup`` is an auto-reset event. ``Once``
-    decides who came first.
+"""Four small classes: three to wait at, one to be first.
 
 Guarantees
-    Any thread may call any method at any time. So may a signal handler or a finalizer in the middle of the same method
-    of the same object: no method holds a lock while it runs Python code. An exception that a signal handler raises in
-    the middle of a method propagates, and leaves the object usable: the same method may be called again.
+    Any thread may call any method at any time. So may a signal handler or a finalizer in the middle of the same method:
+    no method holds a lock while it runs Python code. A signal handler's exception in the middle of a method propagates,
+    and the method may be called again.
 
 Invariant
     The lock of an open latch is free, or a thread holds it that has just passed and is about to release it. The lock of
     a ``Wakeup`` is free if and only if it is set.
 
 Relies on
-    One operation of a ``dict`` or a ``list`` is atomic, with the GIL and on free-threaded builds.
+    A single operation of a ``dict`` or a ``list`` is atomic, with the GIL and on free-threaded builds.
 """
 
 from __future__ import annotations
@@ -48,17 +44,13 @@ class Latch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Blocks until the latch is open, for at most ``timeout`` seconds; returns whether it is open."""
-        was_open = self.is_open
-        if was_open:
-            return True
         try:
-            self._lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+            if not self.is_open:
+                self._lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+        finally:
+            # This thread may have passed, also if a signal handler raised: let the next one pass.
             if self.is_open:
-                _release(self._lock)  # This thread has passed: let the next one pass.
-        except BaseException:
-            if self.is_open:
-                _release(self._lock)  # A signal handler raised, perhaps when this thread had passed.
-            raise
+                _release(self._lock)
         return self.is_open
 
 
@@ -101,12 +93,11 @@ class _LockWakeup:
 
 
 class _QueueWakeup:
-    """The same for free-threaded builds, with a ``SimpleQueue`` in place of the lock.
+    """The same for free-threaded builds. Two threads that ``set`` it at the same moment may let two waits return.
 
-    On free-threaded builds a thread spins before it blocks on a lock. If another thread drops the last reference to an
-    object during that time, the object is queued to be freed by the thread that created it. A spinning thread does not
-    look at that queue before it blocks, so the object lives until the thread's next call. ``SimpleQueue.get`` does not
-    spin. Two threads that call ``set`` at the same moment may let two waits return.
+    There a thread spins before it blocks on a lock. If another thread drops the last reference to an object during that
+    time, the object is queued to be freed by the thread that created it. A spinning thread does not look at that queue
+    before it blocks, so the object lives until the thread's next call. ``SimpleQueue.get`` does not spin.
     """
 
     def __init__(self) -> None:
@@ -130,10 +121,9 @@ Wakeup: type[_LockWakeup | _QueueWakeup] = _QueueWakeup if "t" in getattr(sys, "
 
 
 class Once(Generic[T]):
-    """Decides which claimant came first.
+    """Decides which claimant came first; the same claimant gets the same answer however often it asks.
 
-    The same claimant gets the same answer however often it asks. So code that a signal handler's exception interrupted
-    can ask again whether it was first.
+    So code that a signal handler's exception interrupted can ask again.
     """
 
     __slots__ = ("_claims",)
@@ -166,8 +156,7 @@ def _release(lock: Any) -> None:
 def is_from_handler(error: Exception) -> bool:
     """Whether a signal handler raised ``error``, and not the built-in that the ``try`` of the caller calls.
 
-    A signal handler may raise any class, just after the built-in has done its work. The traceback of its exception has
-    an entry for the handler. That of the built-in's own error ends with the function that has the ``try``.
+    The traceback of a handler's exception has an entry for the handler. A built-in adds none.
     """
     traceback = _traceback.__get__(error)
     return traceback is not None and traceback.tb_next is not None

@@ -1,11 +1,9 @@
 """``ReusableThread``: a thread that performs one runnable after the other, each as a new thread would.
 
-What
-    Names, traces and profiles the thread for each runnable, and reports what a runnable raises.
-
 Guarantees
     A runnable finds the name, the trace function and the profile function that a new thread would have, and leaves none
-    behind. A function that is in place is not set again. One that replaced itself, as that of coverage does, stays.
+    behind. The thread does not set a function that is in place; a function that replaced itself, as that of coverage
+    does, stays. The thread reports what a runnable raises.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _thread_name: Any = threading.Thread.name
 
 
 class Runnable(Protocol):
-    """What a thread can perform."""
+    """A piece of work that a thread can perform."""
 
     name: str
     """The thread's name meanwhile."""
@@ -34,14 +32,14 @@ class Runnable(Protocol):
     @property
     def is_suspended(self) -> bool:
         """Whether it has begun and has nothing to do, so that the end of the program does not wait for it."""
-        ...  # Otherwise pyright takes this for all that it does.
+        ...
 
     def run(self) -> None:
-        """Does what there is to do."""
+        """Does the work."""
 
     def withdraw(self) -> bool:
         """Makes ``run`` do nothing, if it has not begun; returns whether that was in time."""
-        ...  # As above.
+        ...
 
     def dismiss(self) -> None:
         """Ends it, if it is suspended."""
@@ -50,8 +48,8 @@ class Runnable(Protocol):
 class ReusableThread(threading.Thread):
     """A thread of the library's own.
 
-    It has a ``name`` of its own: from Python 3.14 on, setting that of ``Thread`` is a system call, a fifth of a round
-    trip. The system is told only if the next runnable has another name than the one before.
+    Its ``name`` is its own: from Python 3.14 on, setting that of ``Thread`` is a system call, a fifth of a round trip.
+    The system is told only if the next runnable has another name than the one before.
     """
 
     def __init__(self, name: str, target: Callable[[ReusableThread], object], *, daemon: bool) -> None:
@@ -175,7 +173,7 @@ def report(error: BaseException, thread: threading.Thread | None = None) -> None
     try:
         threading.excepthook(threading.ExceptHookArgs(arguments))
     except BaseException as broken:
-        # What `threading` does with an error of the hook.
+        # `threading` does the same with an error of the hook.
         sys.excepthook(type(broken), broken, traceback_of(broken))
     finally:
         del arguments, error

@@ -1,18 +1,14 @@
 """``Threads``: the accounting. It starts threads, has them take runnables from one queue, and ends them.
 
-What
-    All threads that have the same stack size. What they perform, and the end of the process, is left to others.
-
 Guarantees
     A runnable is performed at once, on a thread that performs nothing else: no runnable waits for another one to end.
     Any thread may call any method at any time; so may a signal handler or a finalizer in the middle of any method: no
-    lock is held. If ``start`` raises, it has started nothing, or, after a signal handler raised, the runnable runs: its
-    own ``withdraw`` decides, not the class of the exception. A finalizer that runs on an idle thread must not wait for
-    what it starts: that very thread may be the one that is free for it.
+    lock is held. If ``start`` raises, the runnable does not run; if a signal handler raised, it may run: ``withdraw``
+    decides. A finalizer on an idle thread must not wait for its own call: that very thread may be the one free for it.
 
 Invariant
-    Runnables that no thread has taken wait in one queue. Let A be the threads that perform nothing (waiting, or just
-    started) and Q the runnables in the queue. ``_tokens`` holds T = A - Q tokens:
+    Let A be the threads that perform nothing (waiting, or just started) and Q the runnables in the queue. ``_tokens``
+    holds T = A - Q tokens:
 
     =========================================  =====  =====  =====
     event                                      A      Q      T
@@ -31,7 +27,7 @@ Invariant
     handler interrupts.
 
 Relies on
-    One operation of a ``deque`` or a ``set`` is atomic, with the GIL and on free-threaded builds.
+    A single operation of a ``deque`` or a ``set`` is atomic, with the GIL and on free-threaded builds.
 
 Numbers
     Waking a thread before the runnable is made, and not after, makes a call 1.2 times as fast (CPython 3.11 to 3.14):
@@ -78,7 +74,7 @@ class Threads:
         """Prepares to start threads.
 
         Args:
-            unfinished: What has been started and has not ended: runnables are added and removed here.
+            unfinished: Runnables that have been started and have not ended.
             awaited: Latches to open when a runnable has ended.
             daemon: Whether the threads are daemons.
         """
@@ -250,7 +246,7 @@ class Threads:
 def _check_stack(frames: int) -> None:
     """Raises a ``RecursionError`` if there is no room for so many calls inside each other.
 
-    What follows, also to undo it after an exception, then does not run into the recursion limit half-way.
+    The caller, and its cleanup after an exception, then does not run into the recursion limit half-way.
     """
     if frames:
         _check_stack(frames - 1)

@@ -1,4 +1,4 @@
-"""What one exit leaves to the next, and how an outcome gets from a manager's thread to the block."""
+"""``Unwinding``: the exception that one exit leaves to the next. ``Delivery``: an outcome on its way to the block."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Unwinding:
 
         Args:
             error: The exception to exit with, if any.
-            being_handled: The exception that is being handled outside the block, if any.
+            being_handled: The exception that is being handled around the block, if any.
             is_suppressible: Whether the true return value of an exit suppresses the exception.
             is_raised: Whether an exit raised it.
         """
@@ -49,7 +49,7 @@ class Unwinding:
 
 
 class Outcome:
-    """What ``__enter__`` returned, or whether ``__exit__`` returned a true value; or what the method raised."""
+    """The value that ``__enter__`` returned, or the truth of that which ``__exit__`` returned; or what they raised."""
 
     __slots__ = ("raised", "value")
 
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Delivery:
-    """One outcome. A thread delivers it, unless the thread that waits for it gives it up before; decided once."""
+    """An outcome. A thread delivers it, unless the thread that waits for it gives it up before; decided once."""
 
     def __init__(self, on_delivered: Callable[[], object] | None = None) -> None:
         self._decision: Once[str] = Once()

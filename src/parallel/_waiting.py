@@ -1,12 +1,9 @@
 """Waiting for several futures at once: for all, or for the first failure, with one time limit.
 
-What
-    Latches that futures count down. ``concurrent.futures.wait`` does not hear of a future that its executor cancelled
-    while it was queued; a done-callback does.
-
 Guarantees
     A thread waits once, however many futures there are. The time limit is the lock's own: no clock is read, so a test
-    that replaces the clock changes nothing. Waiting for a ``CallFuture`` does not wait for its done-callbacks.
+    that replaces the clock changes nothing. Waiting for a ``CallFuture`` does not wait for its done-callbacks. A future
+    that its executor cancels in its queue counts, of which ``concurrent.futures.wait`` does not hear.
 """
 
 from __future__ import annotations

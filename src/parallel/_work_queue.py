@@ -18,7 +18,7 @@ Invariant
     a thread look at an empty queue.
 
 Relies on
-    One operation of a ``deque`` is atomic, with the GIL and on free-threaded builds.
+    A single operation of a ``deque`` is atomic, with the GIL and on free-threaded builds.
 
 Numbers
     1,000 short calls took eight times as long with ``SimpleQueue`` (CPython 3.14). With 1,000 idle threads, a call took

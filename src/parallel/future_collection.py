@@ -56,18 +56,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
 
     @staticmethod
     def create(func: Callable[P, T], /, *, executor: Executor | None = None) -> Callable[P, FutureCollection[T]]:
-        """Does for functions what ``parallel(func)`` does.
-
-        Args:
-            func: What to call.
-            executor: Runs the calls of the chain instead of threads of their own.
-
-        Returns:
-            A function with the parameters of ``func`` that starts the call and returns the chain.
-
-        Raises:
-            TypeError: As for ``parallel``.
-        """
+        """Prepares the first call of a chain, as ``parallel(func, executor=executor)`` does."""
         check_function(func, "FutureCollection.create()")
         return prepare_call(func, None, submitter(executor))
 
@@ -87,19 +76,17 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """Prepares one more call.
 
         Args:
-            func: What to call.
-            executor: Runs this call and those chained after it; by default,
-                what ran the call before.
+            func: The function to call.
+            executor: Runs this call and those chained after it; by default, what ran the call before.
 
         Returns:
-            A function with the parameters of ``func`` that starts the call,
-            consumes this chain and returns a new one. If the call cannot start,
-            it raises a ``RuntimeError`` or a ``MemoryError``, or what the
-            executor raises, and leaves this chain as it was.
+            A function with the parameters of ``func``. It starts the call, consumes this chain and returns a new one.
+            If the call cannot start, the function raises a ``RuntimeError`` or a ``MemoryError``, or what the executor
+            raises, and leaves this chain as it was.
 
         Raises:
-            TypeError: ``func`` is not callable, or is a coroutine function or a
-                context manager, or ``executor`` is not an executor.
+            TypeError: ``func`` is not callable, or is a coroutine function or a context manager, or ``executor`` is not
+                an executor.
             RuntimeError: The chain has been consumed.
         """
         check_chained_function(func)
@@ -114,30 +101,24 @@ class FutureCollection(Generic[Unpack[Ts]]):
     ) -> tuple[Unpack[Ts]]:
         """Waits for the calls and returns their results.
 
-        Blocks until then. It may be called again, also after a timeout or
-        Ctrl-C: the calls continue.
+        It may be called again, also after a timeout or Ctrl-C: the calls continue.
 
         Args:
-            timeout: For how many seconds to wait at most; ``None`` for no
-                limit.
-            return_when: ``ALL_COMPLETED`` waits for all calls;
-                ``FIRST_EXCEPTION`` raises the first failure as it happens.
+            timeout: For how many seconds to wait at most; ``None`` for no limit.
+            return_when: ``ALL_COMPLETED`` waits for all calls; ``FIRST_EXCEPTION`` raises the first failure as it
+                happens.
 
         Returns:
-            What the calls returned, in the order of the chain.
+            The calls' return values, in the order of the chain.
 
         Raises:
-            BaseException: What a call raised, if one failed, with its own
-                traceback and context; or what a signal handler raised during
-                the wait, as Ctrl-C does.
-            BaseExceptionGroup: Several calls failed. It holds their exceptions
-                in the order of the chain; an ``ExceptionGroup`` if all are
-                ``Exception``. On Python 3.10 and below, that of the
-                ``exceptiongroup`` package.
+            BaseException: What a call raised, if one failed, with its own traceback and context; or what a signal
+                handler raised during the wait, as Ctrl-C does.
+            BaseExceptionGroup: Several calls failed. The group holds their exceptions in the order of the chain; it is
+                an ``ExceptionGroup`` if all are ``Exception``. Below Python 3.11, ``exceptiongroup`` provides it.
             TimeoutError: The time limit passed, and no call had failed by then.
             TypeError: ``timeout`` is not a number.
-            ValueError: ``timeout`` is NaN, or ``return_when`` is neither of the
-                two.
+            ValueError: ``timeout`` is NaN, or ``return_when`` is neither of the two.
             RuntimeError: The chain has been consumed.
         """
         __tracebackhide__ = True
@@ -156,7 +137,8 @@ class FutureCollection(Generic[Unpack[Ts]]):
             raise_unchanged(failure)
         except BaseException as raised:
             if raised is failure:  # A signal handler may have raised something else.
-                _mark_retrieved(failed)
+                for link in failed:
+                    link.is_retrieved = True
             raise
         finally:
             # The traceback refers to this frame.
@@ -166,7 +148,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
     def futures(self) -> tuple[Future[Any], ...]:
         """The calls' futures, in the order of the chain. Reading it never blocks.
 
-        Once you have read this, checking the futures for errors is up to you; they are no longer reported.
+        The chain no longer reports errors once its futures have been read: the caller checks them.
 
         Raises:
             RuntimeError: The chain has been consumed.
@@ -179,12 +161,11 @@ class FutureCollection(Generic[Unpack[Ts]]):
     def __await__(self) -> Generator[Any, None, tuple[Unpack[Ts]]]:
         """Waits for the calls without blocking the event loop (asyncio), and returns what ``results()`` returns.
 
-        A task that is cancelled meanwhile leaves the calls running. Any event loop may await a chain, also again.
+        Any event loop may await a chain, also again.
 
         Raises:
-            BaseException: What ``results()`` raises: an error of a call, or a group of several.
-            asyncio.CancelledError: The task was cancelled.
-            RuntimeError: The chain has been consumed.
+            BaseException: As for ``results()``.
+            asyncio.CancelledError: The task was cancelled. The calls continue.
         """
         __tracebackhide__ = True
         # Imported late: programs without asyncio do not pay for it.
@@ -206,7 +187,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         return f"<{type(self).__name__}: {states or 'empty'}>"
 
     def __del__(self) -> None:
-        consumption = getattr(self, "_consumption", None)  # What could not be made has none.
+        consumption = getattr(self, "_consumption", None)  # A chain whose `__init__` failed has none.
         if consumption is None or consumption.holder is not None or self._all_returned:
             return
         for link in self._links:
@@ -241,7 +222,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
     def _wait_for_all(
         self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
     ) -> BaseException | None:
-        """Waits for all calls; returns what to raise, if anything, and adds the calls that raised it to ``failed``."""
+        """Waits for all calls; returns an exception to raise, or ``None``; adds its calls to ``failed``."""
         if self._all_done is None:
             self._all_done = AllDone([link.future for link in links])
         are_all_done = self._all_done.wait(timeout)
@@ -270,8 +251,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
     ) -> BaseException | None:
         """Does the same until a call has failed, or all have returned."""
         if self._first_failure is None:
-            if self._first_failure_watch is None:
-                self._first_failure_watch = FirstFailure([link.future for link in links])
+            self._first_failure_watch = self._first_failure_watch or FirstFailure([link.future for link in links])
             self._first_failure_watch.wait(timeout)
         failures: list[tuple[ChainedCall, BaseException]] = []
         running: list[ChainedCall] = []
@@ -283,11 +263,9 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 running.append(link)
         if not failures:
             return _timed_out(running, len(links), timeout) if running else None
-        if self._first_failure is None:
-            # The answer stays the same when more calls fail.
-            self._first_failure = next(
-                (link for link, each in failures if not isinstance(each, Exception)), failures[0][0]
-            )
+        if self._first_failure is None:  # The answer stays the same when more calls fail.
+            severe = (link for link, each in failures if not isinstance(each, Exception))
+            self._first_failure = next(severe, failures[0][0])
         failure = self._first_failure.failure()
         try:
             failed.extend(link for link, each in failures if each is failure)
@@ -367,18 +345,13 @@ def prepare_call(
         except Exception:
             # A proxy may have every attribute, so that its name is no string; or raise when it is asked for one.
             return start
-    # What functools.wraps sets, but for the attributes that only decorators use: it would cost as much as half a call.
+    # As functools.wraps does, which takes as long as half a call; without the attributes that only decorators use.
     start.__module__ = func.__module__
     start.__name__ = func.__name__
     start.__qualname__ = func.__qualname__
     start.__doc__ = func.__doc__
     start.__dict__["__wrapped__"] = func
     return start
-
-
-def _mark_retrieved(links: Sequence[ChainedCall]) -> None:
-    for link in links:
-        link.is_retrieved = True
 
 
 def _timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:

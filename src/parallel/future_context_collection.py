@@ -36,7 +36,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         self._managers = managers
         self._timeout = timeout
         self._parallel_exit = parallel_exit
-        # What is entered: claimed before any of it is; replaced when it has exited.
+        # The block that is entered: claimed before any manager is; replaced when it has exited.
         self._entered: Once[AnyBlock] = Once()
         self._interruption: BaseException | None = None
 
@@ -44,20 +44,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
     def create(
         context_manager: ContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
     ) -> FutureContextCollection[T]:
-        """Does for context managers what ``parallel(context_manager)`` does.
-
-        Args:
-            context_manager: What to enter, on a thread of its own.
-            timeout: How many seconds all of them together may take to enter; ``None`` for no limit.
-            parallel_exit: Exits all at once, instead of from the last to the first.
-
-        Returns:
-            The chain, of which nothing is entered yet.
-
-        Raises:
-            TypeError: As for ``parallel``.
-            ValueError: ``timeout`` is NaN.
-        """
+        """Starts a chain of context managers, as ``parallel(context_manager)`` does with the same options."""
         check_context_manager(context_manager, "FutureContextCollection.create()")
         check_parallel_exit(parallel_exit)
         return FutureContextCollection((context_manager,), check_timeout(timeout), parallel_exit)
@@ -159,11 +146,9 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
     async def __aenter__(self) -> tuple[Unpack[Ts]]:
         """Enters all managers as ``__enter__`` does, without blocking the event loop (asyncio).
 
-        If the task is cancelled meanwhile, managers that are still entering are treated as after an interrupt.
-
         Raises:
-            CancelledError: The task was cancelled.
-            BaseException: As ``__enter__`` does.
+            CancelledError: The task was cancelled; managers that are still entering are treated as after an interrupt.
+            BaseException: As for ``__enter__``.
         """
         __tracebackhide__ = True
         # Imported late: programs without asyncio do not pay for it.
@@ -192,11 +177,9 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
     ) -> bool | None:
         """Exits all managers as ``__exit__`` does, without blocking the event loop (asyncio).
 
-        If the task is cancelled meanwhile, the exits continue in the background.
-
         Raises:
-            CancelledError: The task was cancelled.
-            BaseException: As ``__exit__`` does.
+            CancelledError: The task was cancelled; the exits continue in the background.
+            BaseException: As for ``__exit__``.
         """
         __tracebackhide__ = True
         from parallel._asyncio import leave  # noqa: PLC0415  # Late, as in `__aenter__`.
