@@ -137,8 +137,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             raise_unchanged(failure)
         except BaseException as raised:
             if raised is failure:  # A signal handler may have raised something else.
-                for link in failed:
-                    link.is_retrieved = True
+                _mark_retrieved(failed)
             raise
         finally:
             # The traceback refers to this frame.
@@ -352,6 +351,11 @@ def prepare_call(
     start.__doc__ = func.__doc__
     start.__dict__["__wrapped__"] = func
     return start
+
+
+def _mark_retrieved(links: Sequence[ChainedCall]) -> None:
+    for link in links:  # Not in results(), whose frame the traceback refers to.
+        link.is_retrieved = True
 
 
 def _timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
