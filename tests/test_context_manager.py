@@ -28,6 +28,7 @@ from parallel import (
     parallel_contexts,
     parallel_map,
 )
+from parallel._cancellation import StopRequest
 from parallel._context_exits import ExitsInTurn, _Turn
 from parallel._context_manager import PinnedManager
 from parallel._context_variables import ContextVariables
@@ -477,7 +478,7 @@ class Scripted:
 
 
 def pinned(manager: Any, error: BaseException | None = None) -> PinnedManager:
-    return PinnedManager(manager, copy_context(), error)
+    return PinnedManager(manager, copy_context(), error, StopRequest())
 
 
 def wait_for(delivery: Delivery) -> Any:

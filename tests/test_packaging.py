@@ -72,7 +72,7 @@ def test_the_metadata_is_what_users_and_indexes_go_by(pyproject: Any) -> None:
 
 def test_every_machine_gets_the_same_versions_of_tools(pyproject: Any) -> None:
     uv = pyproject["tool"]["uv"]
-    assert uv["default-groups"] == ["lint", "test"]
+    assert uv["default-groups"] == []
     assert "exclude-newer" in uv
     assert "/uv.lock" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert (ROOT / ".python-version").read_text(encoding="ascii").strip() == "3.11"

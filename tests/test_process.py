@@ -661,8 +661,8 @@ def test_the_exit_waits_for_what_a_signal_handler_that_raised_had_already_starte
     class InterruptedQueue:
         def __init__(self, queue): self.queue = queue
         def __getattr__(self, name): return getattr(self.queue, name)
-        def put(self, work):
-            self.queue.put(work)
+        def put(self, *arguments):
+            self.queue.put(*arguments)
             assert begun.wait(20)
             raise KeyboardInterrupt  # As a signal handler does when put() returns.
     begun = threading.Event()

@@ -17,9 +17,14 @@ from parallel._waiting import AllDone
 
 
 async def wait_for_all(futures: Sequence[Future[Any]]) -> None:
-    """Waits until all are done."""
+    """Waits until all are done; asks all calls to stop, the last one first, when the task is cancelled."""
     __tracebackhide__ = True
-    await _wait(lambda callback: AllDone(futures, callback))
+    try:
+        await _wait(lambda callback: AllDone(futures, callback))
+    except asyncio.CancelledError:
+        for future in reversed(futures):
+            future.cancel()
+        raise
 
 
 async def enter(block: AsyncBlock) -> Any:

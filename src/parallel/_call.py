@@ -6,25 +6,46 @@ from contextvars import Context, copy_context
 from typing import Any, Callable
 
 from parallel._call_future import CallFuture
+from parallel._cancellation import Cancellable, current_request, is_cancelled_error
 from parallel._exceptions import set_traceback, traceback_of
 from parallel._thread import report
 
 
-class Call(CallFuture):
+class Call(CallFuture, Cancellable):
     """A call that a thread performs.
 
     Its function and arguments are in a dictionary, out of which the thread takes them when it begins, or the starter
     when it withdraws the call. ``dict.pop`` decides which of them, and raises nothing.
     """
 
-    is_suspended = False
+    was_cancelled = False
+    """Whether it ended with a ``CancelledError`` after it had been asked to stop."""
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
         """Prepares the call, with the caller's context variables as they are now."""
         super().__init__()
         self.name = name
         self._context: Context | None = copy_context()
+        parent = current_request()
+        if parent is not None:
+            self.parent_request = parent
         self._pending = {None: (func, args, kwargs)}
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.is_abandoned()
+
+    def cancel(self) -> bool:
+        """Asks the call to stop, if it is running; see ``cancellation``. Returns ``False``: it cannot be forced to."""
+        if not self.done():
+            self.request.set()
+        return False
+
+    def abandon(self) -> None:
+        """Asks the call to stop, and has nobody wait for it any more, nor for the calls that it makes."""
+        if not self.done():
+            self.request.set(is_abandoned=True)
 
     def run(self) -> None:
         """Makes the call, and its done-callbacks, in the copy of the caller's context."""
@@ -59,7 +80,11 @@ class Call(CallFuture):
         func, args, kwargs = pending
         del pending
         try:
-            result = func(*args, **kwargs)
+            thread = self.begin()
+            try:
+                result = func(*args, **kwargs)
+            finally:
+                self.end(thread)
         except BaseException as error:
             # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
             del func, args, kwargs
@@ -76,6 +101,7 @@ class Call(CallFuture):
 
     def _fail(self, error: BaseException) -> None:
         try:
+            self.was_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
             if not self.try_to_set(None, error):
                 report(error)  # Its user has set it, so no caller will get the error.
         finally:

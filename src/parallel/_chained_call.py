@@ -44,12 +44,15 @@ class ChainedCall:
         """Describes the state of the call, and changes nothing: another thread may be handling its error."""
         # In this order, a call that ends in between is not taken for pending.
         if self.future.running():
-            return f"{self.name} running"
+            is_abandoned = isinstance(self.future, Call) and self.future.is_abandoned()
+            return f"{self.name} {'abandoned' if is_abandoned else 'running'}"
         if not self.future.done():
             return f"{self.name} pending"
         failure = failure_of(self.future)
         if failure is None:
             return f"{self.name} finished"
+        if is_cancelled(self.future):
+            return f"{self.name} cancelled"
         return f"{self.name} failed: {type(failure).__name__}"
 
     def report_if_not_retrieved(self) -> None:
@@ -118,10 +121,21 @@ class _Reporter:
     add_done = add_exception
 
 
+def is_cancelled(future: Future[Any]) -> bool:
+    """Whether a call that is done was cancelled in a queue, or stopped with ``CancelledError`` when asked to."""
+    if isinstance(future, Call) and future.was_cancelled:
+        return True
+    try:
+        future.exception(0)
+    except CancelledError:
+        return True
+    return False
+
+
 def _report_failure(future: Future[Any], name: str, thread: Thread | None = None) -> None:
     """Reports the error of a call that nobody will ask for, if it has failed."""
     failure = failure_of(future)
-    if failure is None or isinstance(failure, CancelledError):
+    if failure is None or is_cancelled(future) or (isinstance(future, Call) and future.is_abandoned()):
         return
     # If the call has ended before, or ran elsewhere, a thread that is not started lends the name. A finalizer must not
     # ask for the current thread, nor must Thread(), for its daemon: one that `threading` has forgotten, as it ends,

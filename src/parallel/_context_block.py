@@ -15,6 +15,7 @@ import sys
 from contextvars import copy_context
 from typing import Any, Callable, ContextManager, Sequence
 
+from parallel._cancellation import StopRequest, current_request
 from parallel._context_exits import ExitsAtOnce, ExitsInTurn, abandon
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, one_or_group, with_traceback_from_here
@@ -58,8 +59,10 @@ class Block(AnyBlock):
         self.error_around = sys.exc_info()[1]
         caller = copy_context()
         self._entering = CountDownLatch(len(managers))
-        count_down = self._entering.count_down
-        self.managers = [PinnedManager(each, caller, self.error_around, count_down) for each in managers]
+        # Asks those to stop that are still entering when the block has failed.
+        self._request = StopRequest(current_request())
+        options = caller, self.error_around, self._request, self._entering.count_down
+        self.managers = [PinnedManager(each, *options) for each in managers]
         self._entered: list[PinnedManager] = []
         self._interruption: BaseException | None = None
 
@@ -95,6 +98,7 @@ class Block(AnyBlock):
         """Enters all managers; returns what went wrong, if anything, and abandons managers that are still entering."""
         timed_out = interruption = failure = manager = outcome = None
         failures: list[BaseException] = []
+        cancelled: list[BaseException] = []
         stragglers: list[PinnedManager] = []
         try:
             try:
@@ -112,16 +116,21 @@ class Block(AnyBlock):
                     self._entered.append(manager)
                     values.append(outcome.value)
                 else:
-                    failures.append(outcome.raised)
+                    (cancelled if outcome.is_cancelled else failures).append(outcome.raised)
             if self._interruption is not None:
                 interruption, self._interruption = self._interruption, None
+            if timed_out is None and interruption is None and not failures:
+                failures = cancelled[:1]
             failure = _failure_to_enter(failures, len(self.managers), timed_out, interruption)
-            if failure is not None:
+            if failure is None:
+                self._request.end()
+            else:
+                self._request.set()
                 abandon(stragglers, failure, self.error_around)
             return failure
         finally:
             # The tracebacks refer to this frame.
-            del self, timed_out, interruption, failure, failures, stragglers, manager, outcome
+            del self, timed_out, interruption, failure, failures, cancelled, stragglers, manager, outcome
 
     def _wait(self, timeout: float | None) -> BaseException | None:
         """Waits until all have been entered or have failed; returns a ``TimeoutError`` if not."""
@@ -139,7 +148,8 @@ class AsyncBlock(AnyBlock):
         super().__init__()
         self._interrupt_enter = interrupt_enter
         self.error_around = sys.exc_info()[1]
-        self.manager: PinnedManager = PinnedManager(chain, copy_context(), self.error_around)
+        request = StopRequest(current_request())
+        self.manager: PinnedManager = PinnedManager(chain, copy_context(), self.error_around, request)
         self.managers = [self.manager]
 
     def interrupt(self, error: BaseException) -> None:

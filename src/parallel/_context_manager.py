@@ -19,6 +19,7 @@ from __future__ import annotations
 from contextvars import Context
 from typing import Any, Callable
 
+from parallel._cancellation import Cancellable, StopRequest, is_cancelled_error
 from parallel._context_variables import ContextVariables
 from parallel._exceptions import being_handled, remove_own_frames, traceback_of
 from parallel._names import name_of
@@ -28,7 +29,7 @@ from parallel._thread import report
 from parallel._unwinding import Delivery, Outcome, Unwinding
 
 
-class PinnedManager:
+class PinnedManager(Cancellable):
     """A context manager on a pinned thread."""
 
     def __init__(
@@ -36,6 +37,7 @@ class PinnedManager:
         manager: Any,
         caller: Context,
         error: BaseException | None,
+        request: StopRequest,
         on_entered: Callable[[], object] | None = None,
     ) -> None:
         """Prepares to enter ``manager`` when its thread starts.
@@ -44,12 +46,14 @@ class PinnedManager:
             manager: The context manager.
             caller: A copy of the caller's context.
             error: The exception that the caller is handling, if any.
+            request: Asks all enters of the block to stop; set if this one fails.
             on_entered: Called once the manager has been entered, or has failed to be.
         """
         self.name: str = name_of(manager)
         self.variables = ContextVariables(caller)
         self.entering: Delivery = Delivery(on_entered)
         self.exiting: Delivery = Delivery()
+        self.parent_request = self._request_of_block = request
         self._manager = manager
         self._error_around = error
         self._order: Once[tuple[Unwinding, Context]] = Once()
@@ -79,13 +83,19 @@ class PinnedManager:
         # The context is entered twice, and not from here to the exit: a forked child must be able to enter it.
         outcome = Outcome(None)
         try:
-            outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
+            thread = self.begin()
+            try:
+                outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
+            finally:
+                self.end(thread)
         except BaseException as error:
-            outcome = Outcome(None, remove_own_frames(error))
+            is_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
+            outcome = Outcome(None, remove_own_frames(error), is_cancelled=is_cancelled)
             self.drop_references()
             self.thread.dismiss()
+            self._request_of_block.set()  # The block is going to fail.
         finally:
-            if not self.entering.deliver(outcome):
+            if not self.entering.deliver(outcome) and not outcome.is_cancelled:
                 self._report(outcome.raised)
             # The traceback refers to this frame.
             del outcome

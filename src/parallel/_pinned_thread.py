@@ -18,6 +18,7 @@ from collections import deque
 from typing import Callable, Sequence
 
 from parallel import _process
+from parallel._cancellation import current_request
 from parallel._sync import Wakeup, is_from_handler
 
 
@@ -30,13 +31,14 @@ class PinnedThread:
         self._sent: deque[Callable[[], object]] = deque()
         self._wakeup = Wakeup()
         self._pool = _process.pool
+        self._parent = current_request()
         self._is_waiting = False
         self._is_over = False
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the thread waits and has nothing to run."""
-        return self._is_waiting and not self._sent
+        """Whether the thread waits and has nothing to run, or a call has been abandoned that started it."""
+        return (self._is_waiting and not self._sent) or (self._parent is not None and self._parent.is_abandoned())
 
     @property
     def is_there(self) -> bool:
@@ -69,7 +71,7 @@ class PinnedThread:
         self._run_sent()
         while not self._is_over and self._pool is _process.pool:  # A function may have forked.
             self._is_waiting = True
-            self._pool.note_suspended(self)
+            self._pool.note_suspended()
             self._wakeup.wait()
             self._is_waiting = False
             self._run_sent()

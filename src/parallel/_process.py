@@ -68,10 +68,9 @@ class Pool:
                 # Others may wait at the same latch: they register again.
                 latch.open()
 
-    def note_suspended(self, runnable: Runnable) -> None:
-        """Tells those who wait that ``runnable`` is suspended."""
-        latch = self._awaited.get(runnable)
-        if latch is not None:
+    def note_suspended(self) -> None:
+        """Has all who wait for a runnable look once more whether it is suspended."""
+        for latch in list(self._awaited.values()):
             latch.open()
 
     def join_idle(self) -> None:

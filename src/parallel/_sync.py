@@ -44,13 +44,17 @@ class Latch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Blocks until the latch is open, for at most ``timeout`` seconds; returns whether it is open."""
+        was_open = self.is_open
+        if was_open:
+            return True
         try:
-            if not self.is_open:
-                self._lock.acquire(True, -1 if timeout is None else max(timeout, 0))
-        finally:
-            # This thread may have passed, also if a signal handler raised: let the next one pass.
+            self._lock.acquire(True, -1 if timeout is None else max(timeout, 0))
             if self.is_open:
-                _release(self._lock)
+                _release(self._lock)  # This thread has passed: let the next one pass.
+        except BaseException:
+            if self.is_open:
+                _release(self._lock)  # A signal handler raised, perhaps when this thread had passed.
+            raise
         return self.is_open
 
 

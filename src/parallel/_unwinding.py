@@ -51,11 +51,13 @@ class Unwinding:
 class Outcome:
     """The value that ``__enter__`` returned, or the truth of that which ``__exit__`` returned; or what they raised."""
 
-    __slots__ = ("raised", "value")
+    __slots__ = ("is_cancelled", "raised", "value")
 
-    def __init__(self, value: Any, raised: BaseException | None = None) -> None:
+    def __init__(self, value: Any, raised: BaseException | None = None, *, is_cancelled: bool = False) -> None:
         self.value = value
         self.raised = raised
+        # Whether the method raised `CancelledError` after it had been asked to stop.
+        self.is_cancelled = is_cancelled
 
 
 class Delivery:

@@ -9,7 +9,8 @@ from types import FunctionType
 from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar, overload
 
 from parallel import _process
-from parallel._chained_call import ChainedCall, Submit, submitter
+from parallel._call import Call
+from parallel._chained_call import ChainedCall, Submit, is_cancelled, submitter
 from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
@@ -56,7 +57,18 @@ class FutureCollection(Generic[Unpack[Ts]]):
 
     @staticmethod
     def create(func: Callable[P, T], /, *, executor: Executor | None = None) -> Callable[P, FutureCollection[T]]:
-        """Prepares the first call of a chain, as ``parallel(func, executor=executor)`` does."""
+        """Does for functions what ``parallel(func)`` does.
+
+        Args:
+            func: What to call.
+            executor: Runs the calls of the chain instead of threads of their own.
+
+        Returns:
+            A function with the parameters of ``func`` that starts the call and returns the chain.
+
+        Raises:
+            TypeError: As for ``parallel``.
+        """
         check_function(func, "FutureCollection.create()")
         return prepare_call(func, None, submitter(executor))
 
@@ -76,17 +88,19 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """Prepares one more call.
 
         Args:
-            func: The function to call.
-            executor: Runs this call and those chained after it; by default, what ran the call before.
+            func: What to call.
+            executor: Runs this call and those chained after it; by default,
+                what ran the call before.
 
         Returns:
-            A function with the parameters of ``func``. It starts the call, consumes this chain and returns a new one.
-            If the call cannot start, the function raises a ``RuntimeError`` or a ``MemoryError``, or what the executor
-            raises, and leaves this chain as it was.
+            A function with the parameters of ``func`` that starts the call,
+            consumes this chain and returns a new one. If the call cannot start,
+            it raises a ``RuntimeError`` or a ``MemoryError``, or what the
+            executor raises, and leaves this chain as it was.
 
         Raises:
-            TypeError: ``func`` is not callable, or is a coroutine function or a context manager, or ``executor`` is not
-                an executor.
+            TypeError: ``func`` is not callable, or is a coroutine function or a
+                context manager, or ``executor`` is not an executor.
             RuntimeError: The chain has been consumed.
         """
         check_chained_function(func)
@@ -101,24 +115,30 @@ class FutureCollection(Generic[Unpack[Ts]]):
     ) -> tuple[Unpack[Ts]]:
         """Waits for the calls and returns their results.
 
-        It may be called again, also after a timeout or Ctrl-C: the calls continue.
+        Blocks until then. It may be called again, also after a timeout or
+        Ctrl-C: the calls continue.
 
         Args:
-            timeout: For how many seconds to wait at most; ``None`` for no limit.
-            return_when: ``ALL_COMPLETED`` waits for all calls; ``FIRST_EXCEPTION`` raises the first failure as it
-                happens.
+            timeout: For how many seconds to wait at most; ``None`` for no
+                limit.
+            return_when: ``ALL_COMPLETED`` waits for all calls;
+                ``FIRST_EXCEPTION`` raises the first failure as it happens.
 
         Returns:
-            The calls' return values, in the order of the chain.
+            The return values of the calls, in the order of the chain.
 
         Raises:
-            BaseException: What a call raised, if one failed, with its own traceback and context; or what a signal
-                handler raised during the wait, as Ctrl-C does.
-            BaseExceptionGroup: Several calls failed. The group holds their exceptions in the order of the chain; it is
-                an ``ExceptionGroup`` if all are ``Exception``. Below Python 3.11, ``exceptiongroup`` provides it.
+            BaseException: What a call raised, if one failed, with its own
+                traceback and context; or what a signal handler raised during
+                the wait, as Ctrl-C does.
+            BaseExceptionGroup: Several calls failed. It holds their exceptions
+                in the order of the chain; an ``ExceptionGroup`` if all are
+                ``Exception``. On Python 3.10 and below, that of the
+                ``exceptiongroup`` package.
             TimeoutError: The time limit passed, and no call had failed by then.
             TypeError: ``timeout`` is not a number.
-            ValueError: ``timeout`` is NaN, or ``return_when`` is neither of the two.
+            ValueError: ``timeout`` is NaN, or ``return_when`` is neither of the
+                two.
             RuntimeError: The chain has been consumed.
         """
         __tracebackhide__ = True
@@ -142,6 +162,35 @@ class FutureCollection(Generic[Unpack[Ts]]):
         finally:
             # The traceback refers to this frame.
             del self, links, failed, failure
+
+    def cancel(self) -> None:
+        """Asks all calls that still run to stop, the last one first; see ``cancellation``. Does not wait for them.
+
+        Another executor drops those of its calls that it has not started.
+
+        Raises:
+            RuntimeError: The chain has been consumed.
+        """
+        for link in reversed(self._current_links()):
+            link.future.cancel()
+
+    def abandon(self) -> None:
+        """Asks all calls that still run to stop, and has nobody wait for them any more.
+
+        Neither the end of the program nor ``shutdown(wait=True)`` waits for them, nor for calls that they make. Their
+        errors are not reported. The chain may still be asked for its results and futures. Calls on another executor can
+        only be cancelled.
+
+        Raises:
+            RuntimeError: The chain has been consumed.
+        """
+        for link in reversed(self._current_links()):
+            link.is_retrieved = True
+            if isinstance(link.future, Call):
+                link.future.abandon()
+            else:
+                link.future.cancel()
+        _process.pool.note_suspended()
 
     @property
     def futures(self) -> tuple[Future[Any], ...]:
@@ -227,6 +276,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         are_all_done = self._all_done.wait(timeout)
         running: list[ChainedCall] = []
         failures: list[BaseException] = []
+        cancelled: list[BaseException] = []
         for link in links:
             if not are_all_done and not link.future.done():
                 running.append(link)
@@ -234,16 +284,18 @@ class FutureCollection(Generic[Unpack[Ts]]):
             failure = link.failure()
             if failure is not None:
                 failed.append(link)
-                failures.append(failure)
+                (cancelled if is_cancelled(link.future) else failures).append(failure)
         failure = timed_out = _timed_out(running, len(links), timeout) if running else None
         if failures:
             failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed")
             append_context(failure, timed_out)
+        elif cancelled and not running:
+            failure = cancelled[0]
         try:
             return failure
         finally:
             # The traceback of a group refers to this frame.
-            del failure, failures, timed_out
+            del failure, failures, cancelled, timed_out
 
     def _wait_for_first(
         self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
@@ -263,8 +315,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         if not failures:
             return _timed_out(running, len(links), timeout) if running else None
         if self._first_failure is None:  # The answer stays the same when more calls fail.
-            severe = (link for link, each in failures if not isinstance(each, Exception))
-            self._first_failure = next(severe, failures[0][0])
+            self._first_failure = min(failures, key=_rank)[0]
         failure = self._first_failure.failure()
         try:
             failed.extend(link for link, each in failures if each is failure)
@@ -351,6 +402,12 @@ def prepare_call(
     start.__doc__ = func.__doc__
     start.__dict__["__wrapped__"] = func
     return start
+
+
+def _rank(failure: tuple[ChainedCall, BaseException]) -> int:
+    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
+    link, error = failure
+    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
 
 
 def _mark_retrieved(links: Sequence[ChainedCall]) -> None:

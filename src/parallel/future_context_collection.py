@@ -44,7 +44,20 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
     def create(
         context_manager: ContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
     ) -> FutureContextCollection[T]:
-        """Starts a chain of context managers, as ``parallel(context_manager)`` does with the same options."""
+        """Does for context managers what ``parallel(context_manager)`` does.
+
+        Args:
+            context_manager: What to enter, on a thread of its own.
+            timeout: How many seconds all of them together may take to enter; ``None`` for no limit.
+            parallel_exit: Exits all at once, instead of from the last to the first.
+
+        Returns:
+            The chain, of which nothing is entered yet.
+
+        Raises:
+            TypeError: As for ``parallel``.
+            ValueError: ``timeout`` is NaN.
+        """
         check_context_manager(context_manager, "FutureContextCollection.create()")
         check_parallel_exit(parallel_exit)
         return FutureContextCollection((context_manager,), check_timeout(timeout), parallel_exit)

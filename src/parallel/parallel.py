@@ -60,14 +60,15 @@ def parallel(
 ) -> Any:
     """Starts a chain of calls, or of context managers, that run in parallel.
 
-    A function: call what this returns with the function's arguments. The call starts at once, on a thread of its own.
-    Chain more calls with ``.parallel(func)(...)``; ``results()`` returns their results.
+    A function: call what this returns with the function's arguments. The call
+    starts at once, on a thread of its own. Chain more calls with
+    ``.parallel(func)(...)``; ``results()`` returns their results.
 
     >>> parallel(len)("four").parallel("-".join)(["a", "b"]).results()
     (4, 'a-b')
 
-    A context manager: chain more with ``.parallel(context_manager)``. ``with`` enters all at once, each on a thread of
-    its own.
+    A context manager: chain more with ``.parallel(context_manager)``. ``with``
+    enters all at once, each on a thread of its own.
 
     >>> from tempfile import TemporaryDirectory, TemporaryFile
     >>> both = parallel(TemporaryDirectory()).parallel(TemporaryFile())
@@ -77,20 +78,25 @@ def parallel(
     Any thread may call it at any time.
 
     Args:
-        target: A function or another callable, or a context manager. An object that is both is treated as a context
-            manager; wrap it in a lambda to call it instead.
+        target: A function or another callable, or a context manager. An object
+            that is both is treated as a context manager; wrap it in a lambda to
+            call it instead.
         executor: For calls: runs them instead of threads of their own.
-        timeout: For context managers: how many seconds all of them together may take to enter; ``None`` for no limit.
-        parallel_exit: For context managers: exits all at once, instead of from the last to the first.
+        timeout: For context managers: how many seconds all of them together may
+            take to enter; ``None`` for no limit.
+        parallel_exit: For context managers: exits all at once, instead of from
+            the last to the first.
 
     Returns:
-        For a function, one with the same parameters that starts the call and returns a ``FutureCollection``. It raises
-        a ``RuntimeError`` or a ``MemoryError`` if no thread can be started, or what ``executor.submit`` raises. For a
-        context manager, a ``FutureContextCollection``.
+        For a function, one with the same parameters that starts the call and
+        returns a ``FutureCollection``. It raises a ``RuntimeError`` or a
+        ``MemoryError`` if no thread can be started, or what
+        ``executor.submit`` raises. For a context manager, a
+        ``FutureContextCollection``.
 
     Raises:
-        TypeError: ``target`` is neither, or is a coroutine function, or an option belongs to the other kind or has a
-            wrong type.
+        TypeError: ``target`` is neither, or is a coroutine function, or an
+            option belongs to the other kind or has a wrong type.
         ValueError: ``timeout`` is NaN.
     """
     if is_plain_function(target) and timeout is None and not parallel_exit:

@@ -32,6 +32,11 @@ class ParallelExecutor(Executor):
     def execute_one(cls, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Starts ``func(*args, **kwargs)`` on a thread of its own, at once.
 
+        Args:
+            func: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments, of any name.
+
         Returns:
             The call's future, which is running.
 
@@ -47,13 +52,18 @@ class ParallelExecutor(Executor):
     def execute(cls, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
         """Starts functions that take no arguments, each on a thread of its own, at once; all or none of them.
 
+        Args:
+            func: The first function.
+            *funcs: More functions.
+
         Returns:
             The calls' futures, in the order of the functions.
 
         Raises:
-            TypeError: A function is not callable, or is a coroutine function.
-            RuntimeError: Not enough threads could be started, or the interpreter is shutting down.
-            MemoryError: There is no memory for so many threads.
+            TypeError: One is not callable, or is a coroutine function; nothing has been started.
+            RuntimeError: Not enough threads could be started, or the interpreter is shutting down; nothing has been
+                started.
+            MemoryError: There is no memory for so many threads; nothing has been started.
         """
         where = "ParallelExecutor.execute()"
         calls = [Call(each, (), {}, checked_name(each, where)) for each in (func, *funcs)]
@@ -63,12 +73,18 @@ class ParallelExecutor(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:  # type: ignore[override, unused-ignore]  # On 3.8 it has the name fn.
         """Starts ``fn(*args, **kwargs)`` on a thread of its own, at once.
 
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments, of any name.
+
         Returns:
             The call's future, which is running.
 
         Raises:
+            TypeError: ``fn`` is not callable, or is a coroutine function.
             RuntimeError: The executor has been shut down, or as for ``execute_one``.
-            Exception: As for ``execute_one``.
+            MemoryError: As for ``execute_one``.
         """
         name = checked_name(fn, "ParallelExecutor.submit()")
         return _process.pool.start(_SubmittedCall, self, fn, args, kwargs, name, accept=self._check_not_shut_down)
