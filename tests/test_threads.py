@@ -30,6 +30,7 @@ class Task:
     """A runnable that calls a function."""
 
     is_suspended = False
+    cancellable = None
 
     def __init__(self, func: Callable[[], object], name: str = "task") -> None:
         self.name = name

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import Context, copy_context
 from typing import Any, Callable
 
 from parallel._call_future import CallFuture
 from parallel._cancellation import Cancellable, current_request, is_cancelled_error
 from parallel._exceptions import set_traceback, traceback_of
-from parallel._thread import report
+from parallel._thread import own_threads, report
 
 
 class Call(CallFuture, Cancellable):
@@ -26,10 +27,14 @@ class Call(CallFuture, Cancellable):
         super().__init__()
         self.name = name
         self._context: Context | None = copy_context()
-        parent = current_request()
-        if parent is not None:
-            self.parent_request = parent
+        if threading.get_ident() in own_threads:
+            self.parent_request = current_request()
         self._pending = {None: (func, args, kwargs)}
+
+    @property
+    def cancellable(self) -> Cancellable | None:
+        """This call, until it ends; done-callbacks are not part of it."""
+        return None if self.done() else self
 
     @property
     def is_suspended(self) -> bool:
@@ -80,11 +85,11 @@ class Call(CallFuture, Cancellable):
         func, args, kwargs = pending
         del pending
         try:
-            thread = self.begin()
             try:
                 result = func(*args, **kwargs)
             finally:
-                self.end(thread)
+                if self._request is not None:
+                    self._request.end()
         except BaseException as error:
             # Nothing of the call is kept while done-callbacks run, nor after results() has returned.
             del func, args, kwargs

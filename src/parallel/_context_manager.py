@@ -83,11 +83,12 @@ class PinnedManager(Cancellable):
         # The context is entered twice, and not from here to the exit: a forked child must be able to enter it.
         outcome = Outcome(None)
         try:
-            thread = self.begin()
+            self.thread.cancellable = self
             try:
                 outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
             finally:
-                self.end(thread)
+                self.thread.cancellable = None
+                self.request.end()
         except BaseException as error:
             is_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
             outcome = Outcome(None, remove_own_frames(error), is_cancelled=is_cancelled)

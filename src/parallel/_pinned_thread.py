@@ -18,7 +18,7 @@ from collections import deque
 from typing import Callable, Sequence
 
 from parallel import _process
-from parallel._cancellation import current_request
+from parallel._cancellation import Cancellable, current_request
 from parallel._sync import Wakeup, is_from_handler
 
 
@@ -27,6 +27,7 @@ class PinnedThread:
 
     def __init__(self, name: str, first: Callable[[], object]) -> None:
         self.name = name
+        self.cancellable: Cancellable | None = None
         self._first = {None: first}
         self._sent: deque[Callable[[], object]] = deque()
         self._wakeup = Wakeup()

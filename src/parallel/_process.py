@@ -25,7 +25,7 @@ from typing import Any, Callable, Sequence
 
 from parallel._compat import register_at_main_thread_end
 from parallel._sync import Latch
-from parallel._thread import ReusableThread, Runnable, is_raised_by_threading
+from parallel._thread import ReusableThread, Runnable, is_raised_by_threading, own_threads
 from parallel._threads import R, Threads
 
 
@@ -202,8 +202,10 @@ def _end_with_main_thread() -> None:
 def _replace_in_child() -> None:
     global pool  # noqa: PLW0603  # One per process; the threads of the old one exist in the parent only.
     pool = Pool()
-    thread = threading.current_thread()
-    if isinstance(thread, ReusableThread):
+    thread = own_threads.get(threading.get_ident())
+    own_threads.clear()  # The others exist in the parent only.
+    if thread is not None:
+        own_threads[threading.get_ident()] = thread
         # Its queue exists in the parent only. When its call returns, only the child's own calls keep the child alive.
         thread.is_ending = True
         thread.on_end = pool.keep_none_idle

@@ -30,6 +30,10 @@ class Runnable(Protocol):
     """The thread's name meanwhile."""
 
     @property
+    def cancellable(self) -> Any:
+        """The ``Cancellable`` that the thread runs at this moment, if any."""
+
+    @property
     def is_suspended(self) -> bool:
         """Whether it has begun and has nothing to do, so that the end of the program does not wait for it."""
         ...
@@ -58,6 +62,7 @@ class ReusableThread(threading.Thread):
         self._system_name: str = name
         super().__init__(name=name, daemon=daemon, **options_for_empty_context())
         self.is_ending: bool = False
+        self.runnable: Runnable | None = None
         self.on_end: Callable[[], object] | None = None
         # Claimed by the thread when it begins, or by the thread that starts it and does not want it any more.
         self._beginning: Once[str] = Once()
@@ -79,8 +84,12 @@ class ReusableThread(threading.Thread):
     def run(self) -> None:
         """Does what the thread does all its life, unless it is not wanted any more."""
         self._trace, self._profile = gettrace(), getprofile()
-        if self._beginning.claim(_BEGUN):
-            self._life(self)
+        own_threads[threading.get_ident()] = self
+        try:
+            if self._beginning.claim(_BEGUN):
+                self._life(self)
+        finally:
+            own_threads.pop(threading.get_ident(), None)
         if self.on_end is not None:
             self.on_end()
 
@@ -118,6 +127,7 @@ class ReusableThread(threading.Thread):
     def perform(self, runnable: Runnable) -> None:
         """Runs ``runnable``, and reports what it raises."""
         trace = profile = None
+        self.runnable = runnable
         try:
             try:
                 if runnable.name == self._system_name:
@@ -134,6 +144,7 @@ class ReusableThread(threading.Thread):
             # A done-callback's: what a call or a manager raises is kept for the thread that waits for it.
             report(error)
         finally:
+            self.runnable = None
             # The frames of an error's traceback refer back to this one.
             del runnable
         if sys.gettrace() is not trace:
@@ -150,6 +161,10 @@ class ReusableThread(threading.Thread):
         if sys.getprofile() is not self._profile:
             sys.setprofile(self._profile)
         _do_nothing()
+
+
+own_threads: dict[int, ReusableThread] = {}
+"""The threads of this class that run, by their identifiers."""
 
 
 def _do_nothing() -> None:
