@@ -56,6 +56,9 @@ class Moment:
         self._happen = happen
         previous, collects = sys.gettrace(), gc.isenabled()
         gc.disable()  # A finalizer could run the same modules.
+        if not PYPY:
+            # Python 3.12 looks once, in settrace(), whether any frame has ever asked for opcodes.
+            sys._getframe().f_trace_opcodes = True
         sys.settrace(self._trace)
         try:
             return func(*args)
