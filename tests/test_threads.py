@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_until
+from conftest import LIMIT, Rotation, Uncaught, wait_until
 from parallel import ParallelExecutor, _process, _sync, _thread, _threads, _work_queue, parallel, parallel_map
 from parallel._sync import Latch
 from parallel._thread import IDLE_NAME, ReusableThread
@@ -375,6 +375,7 @@ def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.Monkey
 
 
 MODULES = (_threads, _thread, _work_queue, _sync)
+ROTATION: Rotation[type[BaseException]] = Rotation([KeyboardInterrupt, RuntimeError, IndexError])
 
 
 def assert_accounting_holds(threads: OwnThreads, tasks: list[Task], *, is_interrupted: bool) -> None:
@@ -392,8 +393,7 @@ def assert_accounting_holds(threads: OwnThreads, tasks: list[Task], *, is_interr
     threads.end()
 
 
-@pytest.mark.parametrize("idle", [0, 1, 2])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, IndexError])
+@pytest.mark.parametrize(("idle", "error"), ROTATION.pairs([0, 1, 2]))
 def test_accounting_holds_when_a_start_is_interrupted_anywhere(error: type[BaseException], idle: int) -> None:
     for moment in moments(*MODULES):
         threads, task = OwnThreads(), Task(int)
@@ -404,8 +404,7 @@ def test_accounting_holds_when_a_start_is_interrupted_anywhere(error: type[BaseE
         assert_accounting_holds(threads, [task], is_interrupted=moment.has_come)
 
 
-@pytest.mark.parametrize("idle", [0, 1, 3])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, IndexError])
+@pytest.mark.parametrize(("idle", "error"), ROTATION.pairs([0, 1, 3]))
 def test_accounting_holds_when_starts_are_interrupted_anywhere(error: type[BaseException], idle: int) -> None:
     for moment in moments(*MODULES):
         threads, tasks = OwnThreads(), [Task(int) for _ in range(2)]
