@@ -152,6 +152,7 @@ def summary(module: str, name: str, parameter: str) -> str:
 
 CALL = summary("parallel", "parallel", "func")
 CONTEXT_MANAGER = summary("parallel", "parallel", "context_manager")
+UNTYPED = r"Unknown|\bAny(?! [a-z])"  # No prose, as in "Any thread may".
 OPTION = r"timeout: float \| None"
 DEFAULTS = (r"name: str = ['\"]anon['\"]", r"\*, strict: bool = False")
 
@@ -228,23 +229,23 @@ QUESTIONS = {
         [r"[Tt]uple\[.*Future\[Any\], \.\.\.\]", summary("future_collection", "futures", "self")],
     ),
     "hover on the function": Question("hover", "parallel(load_u|ser)(1)", [r"number: int", "Loads a user by number"]),
-    "hover on a result": Question("hover", "us|er, page = chain.results()", [r"\bUser\b"], ["Unknown|Any|bytes"]),
-    "hover on a later result": Question("hover", "user, pa|ge = chain.results()", [r"\bbytes\b"], ["Unknown|Any|User"]),
+    "hover on a result": Question("hover", "us|er, page = chain.results()", [r"\bUser\b"], [UNTYPED, "bytes"]),
+    "hover on a later result": Question("hover", "user, pa|ge = chain.results()", [r"\bbytes\b"], [UNTYPED, "User"]),
     "hover on the tuple of results": Question(
-        "hover", "res|ults = chain.results()", [r"[Tt]uple\[User, bytes\]"], ["Unknown|Any"]
+        "hover", "res|ults = chain.results()", [r"[Tt]uple\[User, bytes\]"], [UNTYPED]
     ),
-    "hover on a chain": Question("hover", "cha|in", [r"FutureCollection\[User, bytes\]"], ["Unknown|Any"]),
+    "hover on a chain": Question("hover", "cha|in", [r"FutureCollection\[User, bytes\]"], [UNTYPED]),
     "hover on a chain of context managers": Question(
-        "hover", "conte|xts", [r"FutureContextCollection\[int, [\w.]*TextIOWrapper.*\]"], ["Unknown|Any"]
+        "hover", "conte|xts", [r"FutureContextCollection\[int, [\w.]*TextIOWrapper.*\]"], [UNTYPED]
     ),
     "hover on a `with` target": Question(
-        "hover", "with contexts as (fir|st, file):\n        pass", [r"\bint\b"], ["Unknown|Any|TextIO"]
+        "hover", "with contexts as (fir|st, file):\n        pass", [r"\bint\b"], [UNTYPED, "TextIO"]
     ),
     "hover on a whole `with` target": Question(
-        "hover", "with contexts as bo|th:\n        pass", [r"[Tt]uple\[int, [\w.]*TextIOWrapper.*\]"], ["Unknown|Any"]
+        "hover", "with contexts as bo|th:\n        pass", [r"[Tt]uple\[int, [\w.]*TextIOWrapper.*\]"], [UNTYPED]
     ),
     "hover on the results of `parallel_map`": Question(
-        "hover", "pa|ges = parallel_map(fetch, ['']).results()", [r"[Tt]uple\[bytes, \.\.\.\]"], ["Unknown|Any"]
+        "hover", "pa|ges = parallel_map(fetch, ['']).results()", [r"[Tt]uple\[bytes, \.\.\.\]"], [UNTYPED]
     ),
     "completion on a result": Question("completion", "chain.results()[0].|", [r"^greet$", r"^name$"], [r"^results$"]),
     "completion on an unpacked result": Question(
