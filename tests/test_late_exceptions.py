@@ -24,7 +24,7 @@ def run(*arguments: str) -> None:
         pytest.fail("\n".join([" ".join(arguments), *done.stdout.splitlines()[:40], done.stderr]))
 
 
-@pytest.mark.parametrize("way", Rotation(STARTS).some(2 if IS_QUICK else 6))
+@pytest.mark.parametrize("way", Rotation(STARTS).some(1 if IS_QUICK else 6))
 def test_start_that_exhausts_the_stack_loses_no_later_call(way: str) -> None:
     run("frames", way)
 
@@ -35,6 +35,6 @@ def test_wait_that_exhausts_the_stack_loses_no_result(way: str) -> None:
 
 
 @pytest.mark.skipif(PYPY, reason="PyPy cannot send exceptions to threads")
-@pytest.mark.parametrize(("moment", "kind"), Rotation(KINDS).pairs(["ended", "callback", "idle"], 1 if IS_QUICK else 2))
+@pytest.mark.parametrize(("moment", "kind"), Rotation(KINDS).pairs(["ended", "callback", "idle"]))
 def test_exception_sent_to_a_thread_after_its_call_loses_no_later_call(moment: str, kind: str) -> None:
     run(moment, kind)
