@@ -7,6 +7,7 @@ import itertools
 import os
 import platform
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -44,6 +45,14 @@ IS_NIGHTLY = PROFILE == "nightly"
 
 LIMIT = 30.0
 """For how many seconds a test waits for what must happen, before it fails."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has child processes share the bytecode of what they import, or each of them would compile the library again."""
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", folder.name)
 
 
 def pytest_collection_finish() -> None:
