@@ -98,12 +98,16 @@ class Moment:
 
 
 def moments(*modules: ModuleType) -> Iterator[Moment]:
-    """Yields one moment after the other, until a call ends before its moment has come."""
-    for number in itertools.count(1):
+    """Yields one moment after the other, until a call ends before its moment has come.
+
+    In the profile ``quick`` it is every other moment, the odd ones or the even ones by the Python version.
+    """
+    first, step = (1 + sys.version_info[1] % 2, 2) if IS_QUICK else (1, 1)
+    for number in itertools.count(first, step):
         moment = Moment(number, modules)
         yield moment
         if not moment.has_come:
-            assert number > 1, "nothing of these modules ran"
+            assert number > first, "nothing of these modules ran"
             return
 
 
