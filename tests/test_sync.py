@@ -100,9 +100,9 @@ class Moment:
 def moments(*modules: ModuleType) -> Iterator[Moment]:
     """Yields one moment after the other, until a call ends before its moment has come.
 
-    In the profile ``quick`` it is every other moment, the odd ones or the even ones by the Python version.
+    In the profile ``quick`` it is every other opcode, the odd ones or the even ones by the Python version.
     """
-    first, step = (1 + sys.version_info[1] % 2, 2) if IS_QUICK else (1, 1)
+    first, step = (1 + sys.version_info[1] % 2, 2) if IS_QUICK and not PYPY else (1, 1)
     for number in itertools.count(first, step):
         moment = Moment(number, modules)
         yield moment
