@@ -50,15 +50,14 @@ def wait_until(condition, limit=15):
         time.sleep(0.001)
 
 def make_idle_threads(number=1):
-    # A thread is idle once it has lost the name of its call.
-    barrier = threading.Barrier(number)
-    def meet(_):
+    # The executor's calls run until their threads are idle: a thread has a result to give a moment before that.
+    barrier, executor = threading.Barrier(number), ParallelExecutor()
+    def meet():
         barrier.wait(15)
         return threading.current_thread()
-    threads = parallel_map(meet, range(number)).results()
-    names = meet.__name__, meet.__qualname__
-    wait_until(lambda: all(thread.name not in names or not thread.is_alive() for thread in threads))
-    return threads
+    futures = [executor.submit(meet) for _ in range(number)]
+    wait_until(lambda: "no calls running" in repr(executor))
+    return [future.result() for future in futures]
 """
 
 # The development mode of 3.8 takes a forked child's end for memory gone wrong, with ordinary threads, too.

@@ -7,11 +7,12 @@ import itertools
 import os
 import platform
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,9 @@ settings.register_profile(
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=30)
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000, derandomize=False)
 
+S = TypeVar("S")
+K = TypeVar("K")
+
 PYPY = platform.python_implementation() == "PyPy"
 
 # A random program takes PyPy a second: few of them are compiled before they have ended.
@@ -36,9 +40,19 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci")
 settings.load_profile(PROFILE)
 IS_QUICK = PROFILE == "quick"
 """Whether to try fewer inputs: where the same tests run on many interpreters."""
+IS_NIGHTLY = PROFILE == "nightly"
+"""Whether to try all combinations, which takes half an hour."""
 
 LIMIT = 30.0
 """For how many seconds a test waits for what must happen, before it fails."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has child processes share the bytecode of what they import, or each of them would compile the library again."""
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", folder.name)
 
 
 def pytest_collection_finish() -> None:
@@ -52,6 +66,27 @@ def pytest_collection_finish() -> None:
 @given(none())
 def make_hypothesis_ready(_: None) -> None:
     """Has Hypothesis make its random generator, of which it wants to know from the collector who holds it."""
+
+
+class Rotation(Generic[K]):
+    """Pairs scenarios with kinds of something, in turn: every scenario and every kind is tried, not every pair.
+
+    Each Python version begins with another kind. The profile ``nightly`` has all pairs.
+    """
+
+    def __init__(self, kinds: Sequence[K]) -> None:
+        self._kinds = kinds
+        self._turn = itertools.count(sys.version_info[1])
+
+    def pairs(self, scenarios: Iterable[S], number: int = 1) -> list[tuple[S, K]]:
+        """Pairs each scenario with ``number`` of the kinds."""
+        return [(scenario, kind) for scenario in scenarios for kind in self.some(number)]
+
+    def some(self, number: int) -> list[K]:
+        """Returns the next ``number`` kinds, or all."""
+        if IS_NIGHTLY or number >= len(self._kinds):
+            return list(self._kinds)
+        return [self._kinds[next(self._turn) % len(self._kinds)] for _ in range(number)]
 
 
 def busy_threads() -> list[threading.Thread]:
@@ -75,6 +110,16 @@ def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> None:
         time.sleep(0.001)
         if turn % 100 == 0:  # A collection takes PyPy long, and what is waited for is mostly something else.
             free_garbage()
+
+
+def rounds_until(condition: Callable[[], object], limit: float = LIMIT) -> Iterator[int]:
+    """Yields the numbers of rounds until enough has happened, however long a round takes; fails if it never does."""
+    end = time.monotonic() + limit
+    for number in itertools.count():
+        if condition():
+            return
+        assert time.monotonic() < end, f"not enough happened in {number} rounds"
+        yield number
 
 
 def wait_for_idle_threads() -> None:

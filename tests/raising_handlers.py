@@ -12,7 +12,7 @@ The moments:
     The interpreter runs signal handlers when a function begins, when a call of a function in C has returned, and while
     a lock is waited for. From Python 3.10 on it runs them nowhere else but at the ends of loops.
 ``alarms``
-    Random moments, by a timer of the system, for some seconds. The exception comes inside the standard library too.
+    Random moments, by a timer of the system. The exception comes inside the standard library too.
 
 The scenarios use the public interface only. Nothing here knows how the library is made inside, but for its folder.
 """
@@ -603,11 +603,10 @@ def unwrapped(error: BaseException) -> BaseException:
     return error
 
 
-def run_with_alarms(books: Books, scene: Scenario, kind: type[BaseException], seconds: float, seed: int) -> int:
-    """Runs the scenario for some seconds, with an alarm at a random moment of each run."""
+def run_with_alarms(books: Books, scene: Scenario, kind: type[BaseException], number: int, seed: int) -> int:
+    """Runs the scenario until ``number`` alarms have been raised, each at a random moment of a run."""
     alarms = Alarms(books, kind, random.Random(seed), longest_of(scene, books))  # noqa: S311  # Nothing secret.
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not books.wrong:
+    while alarms.raised < number and not books.wrong:
         scene(books, alarms)
         books.close()
         if books.reported:
@@ -639,7 +638,7 @@ def main() -> int:
     parser.add_argument("moments", choices=[*MOMENTS, "alarms"])
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("kind", choices=CLASSES, metavar="CLASS")
-    parser.add_argument("--seconds", type=float, default=1.0, help="for how long alarms come (%(default)s)")
+    parser.add_argument("--alarms", type=int, default=100, help="how many alarms are raised (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="what the dice begin with (%(default)s)")
     parser.add_argument("--limit", type=float, default=40.0, help="after how many seconds it has hung (%(default)s)")
     parser.add_argument("--threads", action="store_true", help="see in the end whether threads are left")
@@ -649,7 +648,7 @@ def main() -> int:
     books = Books()
     scene, kind = SCENARIOS[arguments.scenario], CLASSES[arguments.kind]
     if arguments.moments == "alarms":
-        count = run_with_alarms(books, scene, kind, arguments.seconds, arguments.seed)
+        count = run_with_alarms(books, scene, kind, arguments.alarms, arguments.seed)
     else:
         count = run_at_every_moment(books, MOMENTS[arguments.moments], scene, kind)
     books.close()

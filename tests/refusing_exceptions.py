@@ -1,7 +1,8 @@
 """Exceptions that refuse or falsify their attributes, and programs that raise them: a program for child processes.
 
-``python refusing_exceptions.py SCENARIO`` runs one scenario with each kind of exception, all kinds at once, and prints
-as JSON which kinds went wrong, and how. The process ends after ``PATIENCE`` seconds even if a kind blocks for ever.
+``python refusing_exceptions.py SCENARIO...`` runs one scenario after the other with each kind of exception, all kinds
+at once, and prints as JSON which kinds went wrong in which scenario, and how. A scenario ends after ``PATIENCE``
+seconds even if a kind blocks for ever.
 
 The interpreter sets ``__traceback__`` and ``__context__`` without asking the class, so that ``raise`` and ``with`` work
 with all these exceptions.
@@ -678,10 +679,8 @@ BLOCKS: dict[str, Scenario] = {
 BLOCKS["exit_raises_after_a_time_limit"] = exit_raises_after_a_time_limit
 
 
-def main(name: str) -> None:
-    """Runs a scenario with all kinds, and prints what went wrong."""
-    scenario = {**CALLS, **BLOCKS}[name]
-    threading.excepthook = lambda report: reported.append(report.exc_value)
+def kinds_that_go_wrong(scenario: Scenario) -> dict[str, str]:
+    """Runs a scenario with all kinds; returns which of them went wrong, and how."""
     wrong = {kind.__name__: f"no answer within {PATIENCE} seconds" for kind in KINDS}
 
     def run(kind: Any) -> None:
@@ -699,9 +698,16 @@ def main(name: str) -> None:
     end = time.monotonic() + PATIENCE
     for thread in threads:
         thread.join(max(end - time.monotonic(), 0))
-    print(json.dumps(dict(wrong)), flush=True)
+    return dict(wrong)
+
+
+def main(names: Sequence[str]) -> None:
+    """Runs scenarios with all kinds, and prints what went wrong."""
+    threading.excepthook = lambda report: reported.append(report.exc_value)
+    scenarios = {**CALLS, **BLOCKS}
+    print(json.dumps({name: kinds_that_go_wrong(scenarios[name]) for name in names}), flush=True)
     os._exit(0)  # Calls that never end would be waited for.
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

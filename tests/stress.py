@@ -34,6 +34,30 @@ LIMIT = 60.0
 """For how many seconds anything may take that must happen."""
 
 
+COUNTED = {
+    "make_call",
+    "make_chain",
+    "make_map",
+    "make_nested_calls",
+    "enter_block",
+    "give_up_entering",
+    "use_executor",
+    "set_future",
+    "forks",
+    "calls",
+    "managers",
+    "errors taken",
+    "groups taken",
+    "timeouts taken",
+    "errors reported: call",
+    "errors reported: call of a set future",
+    "errors reported: callback",
+    "errors reported: enter",
+    "errors reported: exit",
+}
+"""What there is some of in each run: it goes on until there is, however slow the machine is."""
+
+
 class StressError(Exception):
     """What the stress test raises itself."""
 
@@ -329,7 +353,9 @@ def run(seconds: float, seed: int) -> Books:
     sys.setswitchinterval(1e-6)
     threads_before = threading.active_count()
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not books.wrong:
+    while (time.monotonic() < end or not all(books.totals[each] for each in COUNTED)) and not books.wrong:
+        if time.monotonic() > end + LIMIT:
+            books.wrong.append(f"there was none of {[each for each in COUNTED if not books.totals[each]]}")
         run_round(drivers, books, min(SECONDS_OF_A_ROUND, seconds), threads_before)
     return books
 
@@ -340,7 +366,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="for how long it runs (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="what the dice begin with (%(default)s)")
     arguments = parser.parse_args()
-    faulthandler.dump_traceback_later(arguments.seconds + 2 * LIMIT, exit=True)
+    faulthandler.dump_traceback_later(arguments.seconds + 3 * LIMIT, exit=True)
     books = run(arguments.seconds, arguments.seed)
     for what, number in sorted(books.totals.items()):
         print(f"{number:>10} {what}")

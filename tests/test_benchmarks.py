@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import parallel
+from conftest import IS_QUICK, Rotation
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 LIMIT = 120.0
@@ -66,7 +67,7 @@ def check_report(script: str, report: dict[str, Any]) -> None:
         assert report["left_out"]
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", Rotation(SCRIPTS).some(4 if IS_QUICK else len(SCRIPTS)))
 def test_a_script_reports_what_it_measured(script: str) -> None:
     check_report(script, json.loads(run(script, "--json")))
 

@@ -11,6 +11,7 @@ is compared.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import importlib.metadata
@@ -132,6 +133,26 @@ class Question(NamedTuple):
     unwanted: Sequence[str] = ()
 
 
+SOURCES = Path(parallel.__file__).parent
+
+
+def summary(module: str, name: str, parameter: str) -> str:
+    """Gives what a docstring of the library begins with, as a pattern; no server writes words and spaces differently.
+
+    Of the definitions of the name, it is the first that has the parameter and a docstring.
+    """
+    for node in ast.walk(ast.parse((SOURCES / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            arguments = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+            words = re.match(r"\w[\w' ]+\w", ast.get_docstring(node) or "")
+            if parameter in arguments and words:
+                return re.escape(words[0])
+    raise LookupError(name)
+
+
+CALL = summary("parallel", "parallel", "func")
+CONTEXT_MANAGER = summary("parallel", "parallel", "context_manager")
+UNTYPED = r"Unknown|\bAny(?! [a-z])"  # No prose, as in "Any thread may".
 OPTION = r"timeout: float \| None"
 DEFAULTS = (r"name: str = ['\"]anon['\"]", r"\*, strict: bool = False")
 
@@ -179,50 +200,52 @@ QUESTIONS = {
         "ParallelExecutor.execute_one(load_user, |)",
         ["number: int", "name: str", "strict: bool", r"-> Future\[User\]"],
     ),
-    "hover on `parallel` of a call": Question(
-        "hover", "par|allel(load_user)(1)", ["Prepares to call a function"], ["to enter a context manager"]
-    ),
+    "hover on `parallel` of a call": Question("hover", "par|allel(load_user)(1)", [CALL], [CONTEXT_MANAGER]),
     "hover on `parallel` of a context manager": Question(
         "hover",
         "par|allel(connect(''))",
-        [r"ContextManager\[", "Prepares to enter a context manager"],
-        ["to call a function"],
+        [r"ContextManager\[", CONTEXT_MANAGER],
+        [CALL],
     ),
     "hover on `parallel` of a chained call": Question(
-        "hover", "user_call.par|allel(fetch)('')", [r"FutureCollection\[User, T", "Prepares one more call"]
+        "hover",
+        "user_call.par|allel(fetch)('')",
+        [r"FutureCollection\[User, T", summary("future_collection", "parallel", "func")],
     ),
     "hover on `parallel` of a chained context manager": Question(
         "hover",
         "parallel(connect('')).par|allel(connect(''))",
-        [r"FutureContextCollection\[int, ", "one more context man"],
+        [r"FutureContextCollection\[int, ", summary("future_context_collection", "parallel", "context_manager")],
     ),
     "hover on `parallel_map`": Question(
-        "hover", "parallel_|map(fetch, [''])", ["Starts one call of a function for each"]
+        "hover", "parallel_|map(fetch, [''])", [summary("parallel", "parallel_map", "func")]
     ),
     "hover on `results`": Question(
-        "hover", "chain.resu|lts()", [r"-> [Tt]uple\[User, bytes\]", "Waits for the calls and returns their results"]
+        "hover", "chain.resu|lts()", [r"-> [Tt]uple\[User, bytes\]", summary("future_collection", "results", "self")]
     ),
     "hover on `futures`": Question(
-        "hover", "chain.futu|res", [r"[Tt]uple\[.*Future\[Any\], \.\.\.\]", "The calls' futures"]
+        "hover",
+        "chain.futu|res",
+        [r"[Tt]uple\[.*Future\[Any\], \.\.\.\]", summary("future_collection", "futures", "self")],
     ),
     "hover on the function": Question("hover", "parallel(load_u|ser)(1)", [r"number: int", "Loads a user by number"]),
-    "hover on a result": Question("hover", "us|er, page = chain.results()", [r"\bUser\b"], ["Unknown|Any|bytes"]),
-    "hover on a later result": Question("hover", "user, pa|ge = chain.results()", [r"\bbytes\b"], ["Unknown|Any|User"]),
+    "hover on a result": Question("hover", "us|er, page = chain.results()", [r"\bUser\b"], [UNTYPED, "bytes"]),
+    "hover on a later result": Question("hover", "user, pa|ge = chain.results()", [r"\bbytes\b"], [UNTYPED, "User"]),
     "hover on the tuple of results": Question(
-        "hover", "res|ults = chain.results()", [r"[Tt]uple\[User, bytes\]"], ["Unknown|Any"]
+        "hover", "res|ults = chain.results()", [r"[Tt]uple\[User, bytes\]"], [UNTYPED]
     ),
-    "hover on a chain": Question("hover", "cha|in", [r"FutureCollection\[User, bytes\]"], ["Unknown|Any"]),
+    "hover on a chain": Question("hover", "cha|in", [r"FutureCollection\[User, bytes\]"], [UNTYPED]),
     "hover on a chain of context managers": Question(
-        "hover", "conte|xts", [r"FutureContextCollection\[int, [\w.]*TextIOWrapper.*\]"], ["Unknown|Any"]
+        "hover", "conte|xts", [r"FutureContextCollection\[int, [\w.]*TextIOWrapper.*\]"], [UNTYPED]
     ),
     "hover on a `with` target": Question(
-        "hover", "with contexts as (fir|st, file):\n        pass", [r"\bint\b"], ["Unknown|Any|TextIO"]
+        "hover", "with contexts as (fir|st, file):\n        pass", [r"\bint\b"], [UNTYPED, "TextIO"]
     ),
     "hover on a whole `with` target": Question(
-        "hover", "with contexts as bo|th:\n        pass", [r"[Tt]uple\[int, [\w.]*TextIOWrapper.*\]"], ["Unknown|Any"]
+        "hover", "with contexts as bo|th:\n        pass", [r"[Tt]uple\[int, [\w.]*TextIOWrapper.*\]"], [UNTYPED]
     ),
     "hover on the results of `parallel_map`": Question(
-        "hover", "pa|ges = parallel_map(fetch, ['']).results()", [r"[Tt]uple\[bytes, \.\.\.\]"], ["Unknown|Any"]
+        "hover", "pa|ges = parallel_map(fetch, ['']).results()", [r"[Tt]uple\[bytes, \.\.\.\]"], [UNTYPED]
     ),
     "completion on a result": Question("completion", "chain.results()[0].|", [r"^greet$", r"^name$"], [r"^results$"]),
     "completion on an unpacked result": Question(

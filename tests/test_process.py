@@ -695,8 +695,9 @@ def test_signal_handlers_that_raise_in_the_middle_of_starts_do_not_keep_the_proc
     sys.unraisablehook = lambda report: None
     signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
-    end, interrupted, started, ran = time.monotonic() + 1, 0, 0, []
-    while time.monotonic() < end:
+    end, interrupted, started, ran = time.monotonic() + 15, 0, 0, []
+    while interrupted < 30:
+        assert time.monotonic() < end, interrupted
         try:
             armed = True
             ParallelExecutor.execute_one(ran.append, 1)
@@ -706,7 +707,6 @@ def test_signal_handlers_that_raise_in_the_middle_of_starts_do_not_keep_the_proc
             interrupted += 1
         armed = False
     signal.setitimer(signal.ITIMER_REAL, 0)
-    assert interrupted > 5
     atexit.register(lambda: say(len(ran) >= started))
     """
     assert run(code) == ["True"]

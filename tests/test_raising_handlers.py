@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IS_QUICK, PYPY
+from conftest import IS_QUICK, PYPY, Rotation
 
 PROGRAM = Path(__file__).with_name("raising_handlers.py")
 
@@ -29,8 +30,14 @@ needs_signals_between_calls_only = pytest.mark.skipif(
     sys.version_info < (3, 10) or PYPY,
     reason="before 3.10 and on PyPy handlers run between any two instructions: any `with` may lose an exit",
 )
-kinds = pytest.mark.parametrize("kind", KINDS[:2] if IS_QUICK else KINDS)
-moments = pytest.mark.parametrize("moments", ["calls"] if IS_QUICK else ["lines", "calls"])
+MOMENTS = ["calls"] if IS_QUICK else ["lines", "calls"]
+ROTATION = Rotation(KINDS)
+
+
+def with_kinds(*scenarios: str) -> pytest.MarkDecorator:
+    """Runs the test with each of the scenarios at all moments, and with one of the kinds."""
+    pairs = ROTATION.pairs(itertools.product(MOMENTS, scenarios))
+    return pytest.mark.parametrize(("moments", "scenario", "kind"), [(*scenario, kind) for scenario, kind in pairs])
 
 
 def run(*arguments: str) -> None:
@@ -44,58 +51,48 @@ def run(*arguments: str) -> None:
     assert "raised 0 times" not in done.stdout
 
 
-@kinds
-@moments
-@pytest.mark.parametrize("scenario", CALLS)
+@with_kinds(*CALLS)
 def test_exception_of_a_handler_comes_out_of_starting_calls(moments: str, scenario: str, kind: str) -> None:
     run(moments, scenario, kind)
 
 
-@kinds
-@moments
-@pytest.mark.parametrize("scenario", BLOCKS)
+@with_kinds(*BLOCKS)
 def test_exception_of_a_handler_comes_out_of_a_block_that_is_exited(moments: str, scenario: str, kind: str) -> None:
     run(moments, scenario, kind)
 
 
-@kinds
-@moments
-@pytest.mark.parametrize("scenario", QUESTIONS)
+@with_kinds(*QUESTIONS)
 def test_results_can_be_asked_for_again_after_an_exception_of_a_handler(moments: str, scenario: str, kind: str) -> None:
     run(moments, scenario, kind)
 
 
-@kinds
-@moments
-@pytest.mark.parametrize("scenario", QUESTIONS_ABOUT_FAILURES)
+@with_kinds(*QUESTIONS_ABOUT_FAILURES)
 def test_exception_of_a_handler_hides_no_failure_of_a_call(moments: str, scenario: str, kind: str) -> None:
     run(moments, scenario, kind)
 
 
-@kinds
-@moments
-def test_exception_of_a_handler_loses_no_chain_and_no_chained_call(moments: str, kind: str) -> None:
-    run(moments, "chained_call", kind)
+@with_kinds("chained_call")
+def test_exception_of_a_handler_loses_no_chain_and_no_chained_call(moments: str, scenario: str, kind: str) -> None:
+    run(moments, scenario, kind)
 
 
-@pytest.mark.parametrize("kind", KINDS_OF_CONTAINERS[:1] if IS_QUICK else KINDS_OF_CONTAINERS)
-@pytest.mark.parametrize("scenario", [*CALLS, *BLOCKS, *QUESTIONS, "chained_call"])
+@pytest.mark.parametrize(
+    ("scenario", "kind"), Rotation(KINDS_OF_CONTAINERS).pairs([*CALLS, *BLOCKS, *QUESTIONS, "chained_call"])
+)
 def test_exception_of_a_handler_is_not_taken_for_that_of_a_container(scenario: str, kind: str) -> None:
     run("calls", scenario, kind)
 
 
 @needs_signals
 @needs_signals_between_calls_only
-@kinds
-@pytest.mark.parametrize("scenario", [*CALLS, *BLOCKS, "results"])
+@pytest.mark.parametrize(("scenario", "kind"), ROTATION.pairs([*CALLS, *BLOCKS, "results"]))
 def test_every_alarm_comes_out_of_the_statement_that_it_interrupts(scenario: str, kind: str) -> None:
-    run("alarms", scenario, kind, "--seconds", "0.5")
+    run("alarms", scenario, kind, "--alarms", "20" if IS_QUICK else "100")
 
 
 @needs_signals
 @pytest.mark.parametrize("options", ["", "timeout=20", "return_when=ReturnWhen.FIRST_EXCEPTION"])
-@kinds
-def test_alarm_ends_the_wait_for_results_which_go_on(options: str, kind: str) -> None:
+def test_alarm_ends_the_wait_for_results_which_go_on(options: str) -> None:
     code = f"""
 import faulthandler, signal, threading, time
 from parallel import ReturnWhen, parallel
@@ -108,17 +105,17 @@ def alarm(*_):
 
 armed = []
 faulthandler.dump_traceback_later(60, exit=True)
-error = {kind}("by a signal handler")
 go = threading.Event()
 calls = parallel(go.wait)(20).parallel(abs)(-1)
 signal.signal(signal.SIGALRM, alarm)
-for _ in range(20):
+for kind in [{", ".join(KINDS)}] * 3:
+    error = kind("by a signal handler")
     begun = time.monotonic()
     armed.append(True)
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
         calls.results({options})
-    except {kind} as raised:
+    except kind as raised:
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert raised is error, raised
         assert time.monotonic() < begun + 10

@@ -21,7 +21,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, PYPY, Uncaught, wait_for_idle_threads, wait_until
+from conftest import IS_QUICK, LIMIT, PYPY, Rotation, Uncaught, rounds_until, wait_for_idle_threads, wait_until
 from parallel import (
     FutureContextCollection,
     ParallelExecutor,
@@ -233,8 +233,8 @@ def test_a_call_that_its_user_cancels_fails_with_that() -> None:
 
 # Signal handlers
 
-SECONDS_OF_RAIN = 0.7
-"""For how many seconds calls are made under a rain of signals."""
+SIGNALS = 20 if IS_QUICK else 100
+"""How many signals come in the middle of calls, at least."""
 
 
 class Rain:
@@ -316,15 +316,13 @@ def test_a_signal_handler_can_make_calls_in_the_middle_of_making_calls(
             with parallel(Manager()).parallel(Manager()):
                 ran.append(note())
 
-    end = time.monotonic() + SECONDS_OF_RAIN
     rain = Rain(make_calls)
     with rain:
-        while time.monotonic() < end:
+        for _ in rounds_until(lambda: rain.count >= SIGNALS):
             make_calls()
             if len(started) % 10 == 0:
                 time.sleep(0.003)
     wait_until(lambda: len(ran) == len(started))
-    assert rain.count > 10
     assert Counter(ran) == Counter(started)
     wait_for_idle_threads()
 
@@ -337,7 +335,8 @@ class AlarmError(Exception):
     """As handlers raise it that limit the time of something."""
 
 
-raised_by_handlers = pytest.mark.parametrize("kind", [InterruptError, AlarmError, *RAISED_BY_HANDLERS])
+ROTATION: Rotation[type[BaseException]] = Rotation([InterruptError, AlarmError, *RAISED_BY_HANDLERS])
+NUMBER_OF_KINDS = 1 if IS_QUICK else 3
 
 LIBRARY = Path(_threads.__file__).parent
 
@@ -376,7 +375,7 @@ class Interrupts(Rain):
 
 @needs_signals
 @ignore_errors_in_finalizers
-@raised_by_handlers
+@pytest.mark.parametrize("kind", ROTATION.some(NUMBER_OF_KINDS))
 def test_handlers_that_raise_while_results_are_waited_for_lose_nothing(
     own_threads: None, kind: type[BaseException]
 ) -> None:
@@ -384,15 +383,13 @@ def test_handlers_that_raise_while_results_are_waited_for_lose_nothing(
         time.sleep(0.001)
         return number
 
-    end = time.monotonic() + SECONDS_OF_RAIN
     interrupts = Interrupts(kind)
     with interrupts:
-        while time.monotonic() < end:
+        for _ in rounds_until(lambda: interrupts.raised >= SIGNALS):
             calls = parallel_map(sleep, range(3))
             interrupts.strike(calls.results)
             interrupts.strike(partial(calls.results, return_when=ReturnWhen.FIRST_EXCEPTION))
             assert calls.results() == (0, 1, 2)
-    assert interrupts.raised > 5
     wait_for_idle_threads()
     use_everything()
 
@@ -400,8 +397,7 @@ def test_handlers_that_raise_while_results_are_waited_for_lose_nothing(
 @needs_signals
 @needs_signals_between_calls_only
 @ignore_errors_in_finalizers
-@raised_by_handlers
-@pytest.mark.parametrize("parallel_exit", [False, True])
+@pytest.mark.parametrize(("parallel_exit", "kind"), ROTATION.pairs([False, True], NUMBER_OF_KINDS))
 def test_handlers_that_raise_while_managers_are_entered_and_exited_lose_no_exit(
     own_threads: None, kind: type[BaseException], parallel_exit: bool
 ) -> None:
@@ -426,12 +422,10 @@ def test_handlers_that_raise_while_managers_are_entered_and_exited_lose_no_exit(
             pass
 
     numbers = iter(range(10**9))
-    end = time.monotonic() + SECONDS_OF_RAIN
     interrupts = Interrupts(kind)
     with interrupts:
-        while time.monotonic() < end:
+        for _ in rounds_until(lambda: interrupts.raised >= SIGNALS):
             interrupts.strike(enter_and_leave)
-    assert interrupts.raised > 5
     wait_for_idle_threads()
     wait_until(lambda: len(left) >= len(entered))
     assert sorted(left) == sorted(entered)
@@ -441,7 +435,7 @@ def test_handlers_that_raise_while_managers_are_entered_and_exited_lose_no_exit(
 @needs_signals
 @needs_signals_between_calls_only
 @ignore_errors_in_finalizers
-@raised_by_handlers
+@pytest.mark.parametrize("kind", ROTATION.some(NUMBER_OF_KINDS))
 def test_handlers_that_raise_while_calls_are_started_leave_the_library_usable(
     own_threads: None, kind: type[BaseException]
 ) -> None:
@@ -454,12 +448,10 @@ def test_handlers_that_raise_while_calls_are_started_leave_the_library_usable(
         ParallelExecutor.execute_one(ran.append, number)
         returned.append(number)
 
-    end = time.monotonic() + SECONDS_OF_RAIN
     interrupts = Interrupts(kind)
     with interrupts:
-        while time.monotonic() < end:
+        for _ in rounds_until(lambda: interrupts.raised >= SIGNALS):
             interrupts.strike(start)
-    assert interrupts.raised > 5
     wait_until(lambda: set(ran) >= set(returned))
     wait_for_idle_threads()
     # One whose start was interrupted has run, or not; none ran twice.

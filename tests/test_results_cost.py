@@ -135,7 +135,7 @@ outcomes_of_running_calls = pytest.mark.parametrize(
 
 
 def check_questions(outcomes: Callable[[int], list[Any]], **options: Any) -> None:
-    count = 20_000
+    count = 5_000
     calls = chain_of(outcomes(count), CountingFuture)
     CountingFuture.asked = 0
     for turn in (1, 2):
@@ -186,7 +186,7 @@ def test_first_exception_takes_time_in_proportion_to_the_calls(outcomes: Callabl
         calls = chain_of(outcomes(count))
         return lambda: ask(calls, **FIRST)
 
-    check_proportion(prepare, 1_250)
+    check_proportion(prepare, 625)
 
 
 @outcomes_of_ended_calls
@@ -195,7 +195,7 @@ def test_results_takes_time_in_proportion_to_the_calls(outcomes: Callable[[int],
         calls = chain_of(outcomes(count))
         return lambda: ask(calls)
 
-    check_proportion(prepare, 1_250)
+    check_proportion(prepare, 625)
 
 
 def test_one_failure_shared_by_many_calls_takes_time_in_proportion() -> None:
@@ -203,7 +203,7 @@ def test_one_failure_shared_by_many_calls_takes_time_in_proportion() -> None:
         calls = chain_of([ValueError()] * count)
         return lambda: ask(calls)
 
-    check_proportion(prepare, 1_250)
+    check_proportion(prepare, 625)
 
 
 def test_group_of_failures_with_shared_contexts_takes_time_in_proportion() -> None:

@@ -18,13 +18,13 @@ CLOCKS = ("time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_
 
 REAL_MONOTONIC = time.monotonic
 
-STUCK = 20
+STUCK = 100
 """How many calls are stuck: with one limit for each, a test would take as many times as long."""
 
-SECONDS = 0.25
+SECONDS = 0.05
 
 AT_MOST = STUCK * SECONDS / 2
-"""How long a wait of ``SECONDS`` may take: ten times as long, and half as long as with one limit for each call."""
+"""How long a wait of ``SECONDS`` may take: much longer, and half as long as with one limit for each call."""
 
 Fake = Callable[[str, Callable[[], Any]], Callable[[], Any]]
 

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 from children import run
+from conftest import IS_NIGHTLY
 
 # The surplus
 
@@ -17,7 +18,7 @@ from children import run
 SECONDS_TO_END = 40 if sysconfig.get_config_var("Py_GIL_DISABLED") else 8
 
 
-@pytest.mark.parametrize("number", [3_000, 5_000])
+@pytest.mark.parametrize("number", [2_000, 3_000, 5_000] if IS_NIGHTLY else [2_000])
 def test_surplus_of_a_wide_map_is_gone_within_seconds(number: int) -> None:
     code = f"""
     before = threading.active_count()
@@ -29,7 +30,7 @@ def test_surplus_of_a_wide_map_is_gone_within_seconds(number: int) -> None:
 
 def test_calls_after_a_wide_map_are_made_and_none_is_lost() -> None:
     code = """
-    parallel_map(abs, range(3_000)).results()
+    parallel_map(abs, range(2_000)).results()
     for number in range(1_000):
         assert ParallelExecutor.execute_one(abs, -number).result(20) == number
     assert parallel_map(abs, range(1_500)).results(timeout=20) == tuple(range(1_500))

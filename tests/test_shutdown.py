@@ -86,7 +86,7 @@ def tasks():
 def assert_alone():
     assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
     # Below 3.13, a thread that has been joined may take a moment to leave the system.
-    wait_until(lambda: tasks() == 1, limit=5)
+    wait_until(lambda: tasks() == 1, limit=8)
 """
 SHUTDOWNS = {
     "shutdown": "executor = ParallelExecutor()\nexecutor.submit(int).result()\nexecutor.shutdown(wait=True)",
@@ -133,7 +133,13 @@ except ValueError: pass
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
 def test_threads_that_others_have_just_used_are_soon_gone_after_shutdown(other: str) -> None:
-    code = "\nParallelExecutor().shutdown(wait=True)\nwait_until(lambda: tasks() == 1, limit=5)\n"
+    # A thread that has given its result is idle a moment later; what shutdown finds idle it ends.
+    code = """
+from parallel import _process
+wait_until(lambda: not _process.pool.unfinished)
+ParallelExecutor().shutdown(wait=True)
+wait_until(lambda: tasks() == 1, limit=8)
+"""
     assert run(HELPERS + other + code) == []
 
 
@@ -160,9 +166,9 @@ def test_what_idle_threads_keep_in_thread_locals_is_freed_by_shutdown() -> None:
         connections.append(weakref.ref(local.connection))
         barrier.wait(15)
     barrier = threading.Barrier(5)
-    parallel_map(connect, range(5)).results()
-    ParallelExecutor().shutdown(wait=True)
-    wait_until(lambda: (gc.collect(), not any(connection() for connection in connections))[1], limit=5)
+    with ParallelExecutor() as executor: executor.map(connect, range(5))
+    # Threads that were not ended would wait for ten seconds before they do.
+    wait_until(lambda: (gc.collect(), not any(connection() for connection in connections))[1], limit=8)
     """
     assert run(code) == []
 

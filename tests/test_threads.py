@@ -7,13 +7,13 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_until
+from conftest import LIMIT, Rotation, Uncaught, wait_until
 from parallel import ParallelExecutor, _process, _sync, _thread, _threads, _work_queue, parallel, parallel_map
 from parallel._sync import Latch
 from parallel._thread import IDLE_NAME, ReusableThread
@@ -375,6 +375,7 @@ def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.Monkey
 
 
 MODULES = (_threads, _thread, _work_queue, _sync)
+ROTATION: Rotation[type[BaseException]] = Rotation([KeyboardInterrupt, RuntimeError, IndexError])
 
 
 def assert_accounting_holds(threads: OwnThreads, tasks: list[Task]) -> None:
@@ -389,8 +390,7 @@ def assert_accounting_holds(threads: OwnThreads, tasks: list[Task]) -> None:
     threads.end()
 
 
-@pytest.mark.parametrize("idle", [0, 1, 2])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, IndexError])
+@pytest.mark.parametrize(("idle", "error"), ROTATION.pairs([0, 1, 2]))
 def test_accounting_holds_when_a_start_is_interrupted_anywhere(error: type[BaseException], idle: int) -> None:
     for moment in moments(*MODULES):
         threads, task = OwnThreads(), Task(int)
@@ -401,8 +401,7 @@ def test_accounting_holds_when_a_start_is_interrupted_anywhere(error: type[BaseE
         assert_accounting_holds(threads, [task])
 
 
-@pytest.mark.parametrize("idle", [0, 1, 3])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, IndexError])
+@pytest.mark.parametrize(("idle", "error"), ROTATION.pairs([0, 1, 3]))
 def test_accounting_holds_when_starts_are_interrupted_anywhere(error: type[BaseException], idle: int) -> None:
     for moment in moments(*MODULES):
         threads, tasks = OwnThreads(), [Task(int) for _ in range(2)]
@@ -562,23 +561,39 @@ def switches(process: int) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts context switches as Linux does")
-@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
-def test_waiting_thread_does_not_wake_up(wait: str) -> None:
-    def all_sleep() -> bool:
-        before = switches(child.pid)
-        time.sleep(0.3)
-        return switches(child.pid) == before
+@lru_cache(maxsize=None)
+def sleeping_programs() -> frozenset[str]:
+    """Runs all programs; returns the names of those whose threads have slept for a while, all of them if in time."""
+    programs: dict[str, subprocess.Popen[str]] = {}
+    asleep: set[str] = set()
 
-    command = [sys.executable, "-c", PROGRAM + wait]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "blocks\n"
-            # The thread may be on its way to wait. A thread that polls never sleeps for so long.
+    def all_sleep() -> bool:
+        # A thread may be on its way to wait. A thread that polls never sleeps for so long.
+        before = {name: switches(program.pid) for name, program in programs.items()}
+        time.sleep(0.3)
+        asleep.update(name for name, program in programs.items() if switches(program.pid) == before[name])
+        return len(asleep) == len(programs)
+
+    try:
+        for name, code in WAITS.items():
+            command = [sys.executable, "-c", PROGRAM + code]
+            programs[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for program in programs.values():
+            assert program.stdout is not None
+            assert program.stdout.readline() == "blocks\n"
+        with suppress(AssertionError):
             wait_until(all_sleep)
-        finally:
-            child.kill()
+    finally:
+        for program in programs.values():
+            program.kill()
+            program.communicate()
+    return frozenset(asleep)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts context switches as Linux does")
+@pytest.mark.parametrize("wait", WAITS)
+def test_waiting_thread_does_not_wake_up(wait: str) -> None:
+    assert wait in sleeping_programs()
 
 
 def test_exception_of_a_handler_that_threading_hides_in_a_start_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ installed, and once with relative file names in the code of the library.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,9 @@ PRELUDE = """
 import asyncio, threading
 from parallel import ParallelExecutor, ReturnWhen, parallel, parallel_map
 
-release = threading.Event()
+def setup_function():
+    global release
+    release = threading.Event()
 
 def fail(number):
     raise ValueError(number)
@@ -133,27 +135,40 @@ class StuckManager(Manager):
     def __enter__(self):
         release.wait(30)
 
-def test_that_fails():
 """
 
 
-@pytest.mark.parametrize("style", ["auto"] if IS_QUICK else ["auto", "short"])
-@pytest.mark.parametrize("line", FAILING_TESTS.values(), ids=FAILING_TESTS.keys())
-def test_pytest_shows_no_source_of_the_library(tmp_path: Path, line: str, style: str) -> None:
-    (tmp_path / "test_failing.py").write_text(PRELUDE + textwrap.indent(line, "    ") + "\n", encoding="utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+@lru_cache(maxsize=None)
+def shown_by_pytest(style: str, folder: Path) -> list[str]:
+    """Runs all failing tests with pytest; returns what it shows of each, in their order."""
+    tests = [f"def test_{number}():\n    {line}\n" for number, line in enumerate(FAILING_TESTS.values())]
+    (folder / "test_failing.py").write_text("\n".join([PRELUDE, *tests]), encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--tb={style}", "test_failing.py"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=2 * LIMIT,
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 failed" in done.stdout
-    folder = Path(parallel.__file__).parent
-    shown = [
-        file.name for file in folder.glob("*.py") if f"{folder.name}/{file.name}:" in done.stdout.replace("\\", "/")
-    ]
-    assert shown == [], done.stdout
+    assert f"{len(tests)} failed" in done.stdout
+    shown = re.split(r"^_+ test_\d+ _+$", done.stdout.replace("\\", "/"), flags=re.MULTILINE)[1:]
+    assert len(shown) == len(tests), done.stdout
+    return shown
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pytest runs the tests that fail."""
+    return tmp_path_factory.mktemp("failing")
+
+
+@pytest.mark.parametrize("style", ["auto"] if IS_QUICK else ["auto", "short"])
+@pytest.mark.parametrize("name", FAILING_TESTS)
+def test_pytest_shows_no_source_of_the_library(folder: Path, name: str, style: str) -> None:
+    shown = shown_by_pytest(style, folder)[list(FAILING_TESTS).index(name)]
+    assert "test_failing.py" in shown
+    library = Path(parallel.__file__).parent
+    assert [file.name for file in library.glob("*.py") if f"{library.name}/{file.name}:" in shown] == [], shown
