@@ -279,6 +279,20 @@ def test_with_parallel_exit_a_failed_exit_goes_before_suppression(log: list[str]
     assert failure.__context__ is body
 
 
+def test_with_parallel_exit_a_single_failure_keeps_its_own_context(log: list[str]) -> None:
+    def fail_without_context() -> None:
+        try:
+            raise KeyError
+        except KeyError as error:
+            error.__context__ = None
+            raise
+
+    managers = [Manager("a", log), Manager("b", log, exit=fail_without_context)]
+    with pytest.raises(KeyError) as caught, parallel_contexts(managers, parallel_exit=True):
+        raise ValueError("body")
+    assert caught.value.__context__ is None
+
+
 def test_with_parallel_exit_several_failures_are_a_group_with_the_bodys_as_context(log: list[str]) -> None:
     body, first, second = ValueError("body"), KeyError(1), KeyError(2)
     managers = [Manager("a", log, exit=first), Manager("b", log), Manager("c", log, exit=second)]

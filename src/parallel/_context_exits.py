@@ -188,7 +188,8 @@ def _unwinding_after(
     try:
         if others:
             left = one_or_group(others, f"{len(others)} of {total} context managers failed to exit")
-            append_context(left, error)
+            if all(left is not failure for failure in others):
+                append_context(left, error)
         elif not failures:
             left = unwinding.following(Outcome(any(outcome.value for outcome in outcomes))).error
         if interruption is not None:
