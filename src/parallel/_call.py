@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, Callable
 
 from parallel._call_future import CallFuture
 from parallel._cancellation import Cancellable, current_request, is_cancelled_error
+from parallel._context_variables import copy_context_for_call
 from parallel._exceptions import set_traceback, traceback_of
 from parallel._thread import own_threads, report
 
@@ -26,7 +27,7 @@ class Call(CallFuture, Cancellable):
         """Prepares the call, with the caller's context variables as they are now."""
         super().__init__()
         self.name = name
-        self._context: Context | None = copy_context()
+        self._context: Context | None = copy_context_for_call()
         if threading.get_ident() in own_threads:
             self.parent_request = current_request()
         self._pending = {None: (func, args, kwargs)}

@@ -18,7 +18,9 @@ wherever a variable was set that had no value.
 
 from __future__ import annotations
 
-from contextvars import Context, ContextVar, Token
+import functools
+import sys
+from contextvars import Context, ContextVar, Token, copy_context
 from typing import Any, Mapping, Sequence
 
 _Values = Mapping[ContextVar[Any], Any]
@@ -72,6 +74,27 @@ class ContextVariables:
                 _reset(variable, self._enter_tokens.pop(variable))
             elif value is not _MISSING:
                 variable.set(value)
+
+
+def copy_context_for_call() -> Context:
+    """Returns a copy of the current context, with a copy of its decimal context, which a call may then change.
+
+    A copied context shares mutable values with the original. That of the standard library is ``decimal``'s.
+    """
+    context = copy_context()
+    if len(context) and "decimal" in sys.modules:
+        for variable in _decimal_variables():
+            if variable in context:
+                context.run(variable.set, context[variable].copy())
+    return context
+
+
+@functools.lru_cache(maxsize=None)
+def _decimal_variables() -> Sequence[ContextVar[Any]]:
+    """Returns the variable of ``decimal``; on PyPy there is none."""
+    context = Context()
+    context.run(sys.modules["decimal"].getcontext)
+    return tuple(context)
 
 
 def _changes(before: _Values, after: _Values) -> Sequence[tuple[ContextVar[Any], Any]]:
