@@ -6,11 +6,11 @@ import functools
 import sys
 from concurrent.futures import Executor, Future
 from types import FunctionType
-from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar, overload
+from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar
 
 from parallel import _process
 from parallel._chained_call import ChainedCall, Submit, submitter
-from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
+from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout, refuse_executor
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
 from parallel._names import is_ordinary, joined, name_of
@@ -45,39 +45,18 @@ class FutureCollection(Generic[Unpack[Ts]]):
         # Claimed by the call that consumes this chain, with its name. That takes the list of links to the new chain.
         self._consumption: Once[list[str]] = Once()
 
-    # Overloads: with an optional executor=, mypy would keep only the first overload of an overloaded func.
-    @overload
     @staticmethod
-    def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]: ...
-
-    @overload
-    @staticmethod
-    def create(func: Callable[P, T], /, *, executor: Executor | None) -> Callable[P, FutureCollection[T]]: ...
-
-    @staticmethod
-    def create(func: Callable[P, T], /, *, executor: Executor | None = None) -> Callable[P, FutureCollection[T]]:
-        """Prepares the first call of a chain, as ``parallel(func, executor=executor)`` does."""
+    def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]:
+        """Prepares the first call of a chain, as ``parallel(func)`` does."""
         check_function(func, "FutureCollection.create()")
-        return prepare_call(func, None, submitter(executor))
+        return prepare_call(func, None, submitter(None))
 
-    # Overloads: as above. mypy 1.14, the last for 3.8, and 1.15 crash on overloads of which both self and what they are
-    # called on are of a type with a TypeVarTuple. So self is an object: all checkers still know what the chain holds.
-    @overload
-    def parallel(self: object, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]: ...
-
-    @overload
-    def parallel(
-        self: object, func: Callable[P, T], /, *, executor: Executor | None
-    ) -> Callable[P, FutureCollection[Unpack[Ts], T]]: ...
-
-    def parallel(
-        self, func: Callable[P, T], /, *, executor: Executor | None = None
-    ) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
-        """Prepares one more call.
+    @refuse_executor
+    def parallel(self, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
+        """Prepares one more call, which runs where the first one does.
 
         Args:
             func: The function to call.
-            executor: Runs this call and those chained after it; by default, what ran the call before.
 
         Returns:
             A function with the parameters of ``func``. It starts the call, consumes this chain and returns a new one.
@@ -85,13 +64,12 @@ class FutureCollection(Generic[Unpack[Ts]]):
             raises, and leaves this chain as it was.
 
         Raises:
-            TypeError: ``func`` is not callable, or is a coroutine function or a context manager, or ``executor`` is not
-                an executor.
+            TypeError: ``func`` is not callable, or is a coroutine function or a context manager.
             RuntimeError: The chain has been consumed.
         """
         check_chained_function(func)
         self._check_not_consumed()
-        return prepare_call(func, self, self._submit if executor is None else submitter(executor))
+        return prepare_call(func, self, self._submit)
 
     def results(
         self,
