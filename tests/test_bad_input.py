@@ -308,8 +308,6 @@ class OnlySubmits:
 
 TAKES_EXECUTORS: dict[str, Entry] = {
     "parallel()": lambda executor: parallel(a_function, executor=executor),
-    "FutureCollection.create()": lambda executor: FutureCollection.create(a_function, executor=executor),
-    "FutureCollection.parallel()": lambda executor: chain_of_calls().parallel(a_function, executor=executor),
     "parallel_map()": lambda executor: parallel_map(str, [1], executor=executor),
 }
 
@@ -454,7 +452,7 @@ def test_a_chain_stays_usable_after_mistakes() -> None:
     with pytest.raises(ValueError):
         calls.results(return_when="never")  # type: ignore[arg-type]  # As above.
     with pytest.raises(TypeError):
-        calls.parallel(a_function, executor=7)  # type: ignore[call-overload]  # As above.
+        calls.parallel(a_function, executor=7)  # type: ignore[call-arg]  # As above.
     assert calls.parallel(lambda: 1)().results() == (0, 1)
 
 

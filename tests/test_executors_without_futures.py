@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import LIMIT
-from parallel import FutureCollection, parallel, parallel_map
+from parallel import parallel, parallel_map
 
 
 class Ticket:
@@ -45,13 +45,6 @@ def test_answer_that_is_no_future_is_a_type_error_that_names_both(answer: object
     assert "ForgetfulExecutor" in str(caught.value)
     assert "submit" in str(caught.value)
     assert named in str(caught.value).replace("ForgetfulExecutor", "")
-
-
-@answers
-def test_create_names_an_answer_that_is_no_future(answer: object, named: str) -> None:
-    with pytest.raises(TypeError, match="ForgetfulExecutor") as caught:
-        FutureCollection.create(int, executor=ForgetfulExecutor(answer))()
-    assert named in str(caught.value)
 
 
 @answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import math
 import multiprocessing
 import operator
@@ -39,24 +40,23 @@ def where() -> str:
 # Which executor
 
 
-def test_a_chain_inherits_the_executor_and_any_call_can_be_given_another() -> None:
-    with ThreadPoolExecutor(1, "one") as one, ThreadPoolExecutor(1, "two") as two:
-        calls = (
-            parallel(where, executor=one)()
-            .parallel(where)()
-            .parallel(where, executor=None)()
-            .parallel(where, executor=two)()
-            .parallel(where)()
-            .parallel(where, executor=ParallelExecutor())()
-            .parallel(where)()
-        )
-        assert calls.results(timeout=LIMIT) == ("one", "one", "one", "two", "two", "where", "where")
+def test_all_calls_of_a_chain_run_on_the_executor_of_its_first() -> None:
+    with ThreadPoolExecutor(1, "one") as one, ParallelExecutor() as own:
+        calls = parallel(where, executor=one)().parallel(where)().parallel(where)()
+        assert calls.results(timeout=LIMIT) == ("one", "one", "one")
+        for executor in (own, None):
+            assert parallel(where, executor=executor)().parallel(where)().results(timeout=LIMIT) == ("where", "where")
 
 
-def test_a_chain_of_own_threads_can_go_on_on_an_executor() -> None:
-    with ThreadPoolExecutor(1, "one") as one:
-        calls = parallel(where)().parallel(where, executor=one)().parallel(where)()
-        assert calls.results(timeout=LIMIT) == ("where", "one", "one")
+@pytest.mark.parametrize("executor", [None, ParallelExecutor(), 7, ThreadPoolExecutor])
+def test_executor_for_a_later_call_is_refused_and_changes_nothing(executor: Any) -> None:
+    calls: Any = parallel(where)()
+    with pytest.raises(TypeError, match=r"parallel\(func, executor=...\)"):
+        calls.parallel(where, executor=executor)
+    with pytest.raises(TypeError, match="timeout"):
+        calls.parallel(where, timeout=1)
+    assert calls.parallel(where)().results(timeout=LIMIT) == ("where", "where")
+    assert "executor" not in inspect.signature(calls.parallel).parameters
 
 
 def test_a_map_runs_on_the_executor_and_so_does_what_is_chained_onto_it() -> None:
@@ -64,14 +64,6 @@ def test_a_map_runs_on_the_executor_and_so_does_what_is_chained_onto_it() -> Non
         mapped = parallel_map(lambda _: where(), range(3), executor=one)
         assert mapped.parallel(where)().results(timeout=LIMIT) == ("one",) * 4
         assert parallel_map(str, [], executor=one).parallel(where)().results(timeout=LIMIT) == ("one",)
-        assert FutureCollection.create(where, executor=one)().parallel(where)().results() == ("one", "one")
-
-
-def test_preparing_a_call_on_another_executor_changes_nothing() -> None:
-    with ThreadPoolExecutor(1, "one") as one, ThreadPoolExecutor(1, "two") as two:
-        calls = parallel(where, executor=one)()
-        calls.parallel(where, executor=two)
-        assert calls.parallel(where)().results(timeout=LIMIT) == ("one", "one")
 
 
 def test_arguments_of_any_name_reach_the_function() -> None:
@@ -109,7 +101,9 @@ def test_a_call_that_the_executor_refuses_leaves_the_chain_usable() -> None:
         calls = parallel(str, executor=refusing)(1)
         with pytest.raises(RuntimeError, match="no more"):
             calls.parallel(str)(2)
-        assert calls.parallel(str, executor=ParallelExecutor())(3).results(timeout=LIMIT) == ("1", "3")
+        assert calls.results(timeout=LIMIT) == ("1",)
+        refusing.left = 1
+        assert calls.parallel(str)(3).results(timeout=LIMIT) == ("1", "3")
         with pytest.raises(RuntimeError, match="no more"):
             parallel(str, executor=refusing)(4)
 
@@ -428,8 +422,8 @@ def test_what_cannot_be_sent_gets_the_executors_own_error_through_results(sendin
 
 def test_calls_run_in_other_processes() -> None:
     with process_pool(1) as processes:
-        here, there = parallel(os.getpid)().parallel(os.getpid, executor=processes)().results(timeout=LIMIT)
-        assert here == os.getpid() != there
+        first, second = parallel(os.getpid, executor=processes)().parallel(os.getpid)().results(timeout=LIMIT)
+        assert first == second != os.getpid()
 
 
 def test_a_process_that_ends_breaks_the_chain_from_there_on() -> None:
@@ -441,8 +435,6 @@ def test_a_process_that_ends_breaks_the_chain_from_there_on() -> None:
             calls.results(timeout=LIMIT)
         with pytest.raises(BrokenProcessPool):
             calls.parallel(str)(2)
-        with pytest.raises(BrokenProcessPool):
-            calls.parallel(str, executor=ParallelExecutor())(3).results(timeout=LIMIT)
 
 
 # Dask

@@ -296,7 +296,18 @@ def read_cases(path: Path) -> list[Case]:
     return cases
 
 
-FILES = ("calls", "chains", "contexts", "dynamic", "asynchronous", "executors", "imports", "mistakes")
+FILES = (
+    "calls",
+    "chains",
+    "contexts",
+    "classes_first",
+    "instances_first",
+    "dynamic",
+    "asynchronous",
+    "executors",
+    "imports",
+    "mistakes",
+)
 ALL_CASES = {file: read_cases(CASES / f"{file}.py") for file in FILES}
 
 

@@ -193,7 +193,7 @@ def on_an_executor(executor: Executor) -> None:
 
 
 def chained_on_an_executor(executor: Executor) -> None:
-    """`executor=` along the chain"""
-    calls = parallel(number)("1").parallel(text, executor=executor)(2)
+    """a chain that goes on from `executor=`"""
+    calls = parallel(number, executor=executor)("1").parallel(text)(2)
     assert_type(calls, FutureCollection[int, str])
-    assert_type(calls.parallel(data, executor=None)(), FutureCollection[int, str, bytes])
+    assert_type(calls.parallel(data)(), FutureCollection[int, str, bytes])

@@ -153,7 +153,7 @@ def called_too_early() -> None:
 
 def called_too_early_in_chain() -> None:
     """the same, further along the chain"""
-    parallel(load)(1).parallel(load(1))  # error: overload
+    parallel(load)(1).parallel(load(1))  # error: argument
 
 
 def chain_called() -> None:
@@ -244,13 +244,15 @@ def function_on_context_chain() -> None:
 
 def context_manager_on_call_chain() -> None:
     """a context manager chained onto calls"""
-    parallel(load)(1).parallel(nullcontext(1))  # error: overload
+    parallel(load)(1).parallel(nullcontext(1))  # error: argument
 
 
 def options_further_along() -> None:
     """options of the first `parallel` given further along the chain"""
     parallel(nullcontext(1)).parallel(nullcontext(2), timeout=1)  # error: keyword
-    parallel(load)(1).parallel(load, timeout=1)  # error: overload
+    parallel(load)(1).parallel(load, timeout=1)  # error: keyword
+    parallel(load)(1).parallel(load, executor=ThreadPoolExecutor())  # error: keyword
+    FutureCollection.create(load, executor=ThreadPoolExecutor())  # error: keyword
 
 
 def function_of_managers_not_called() -> None:

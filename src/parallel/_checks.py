@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future
-from functools import partial
+from functools import partial, wraps
 from types import CodeType, FunctionType
-from typing import Any, Callable, SupportsFloat, cast
+from typing import Any, Callable, SupportsFloat, TypeVar, cast
 
 from parallel._names import attribute_of, describe, name_of
 from parallel.return_when import ReturnWhen
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _ALL_COMPLETED: ReturnWhen = ReturnWhen.ALL_COMPLETED
 
@@ -77,6 +79,24 @@ def check_chained_function(func: object) -> None:
             f"enter it with `async with`, or wrap it in a lambda to call it"
         )
     check_function(func, "FutureCollection.parallel()")
+
+
+def refuse_executor(method: F) -> F:
+    """Decorates a method without ``executor=``, so that it says where the executor of a chain is given.
+
+    Checkers see the method as it is. So they refuse the option as one that does not exist.
+    """
+
+    @wraps(method)
+    def checked(*args: Any, **options: Any) -> Any:
+        if "executor" in options:
+            raise TypeError(
+                f".{method.__name__}() takes no executor=: all calls of a chain run on that of the first, "
+                f"so start the chain with parallel(func, executor=...)"
+            )
+        return method(*args, **options)
+
+    return cast(F, checked)
 
 
 def check_context_manager(target: object, where: str) -> None:

@@ -6,12 +6,12 @@ import functools
 import sys
 from concurrent.futures import Executor, Future
 from types import FunctionType
-from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar, overload
+from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar
 
 from parallel import _process
 from parallel._call import Call
 from parallel._chained_call import ChainedCall, Submit, is_cancelled, submitter
-from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
+from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout, refuse_executor
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
 from parallel._names import is_ordinary, joined, name_of
@@ -46,22 +46,12 @@ class FutureCollection(Generic[Unpack[Ts]]):
         # Claimed by the call that consumes this chain, with its name. That takes the list of links to the new chain.
         self._consumption: Once[list[str]] = Once()
 
-    # Overloads: with an optional executor=, mypy would keep only the first overload of an overloaded func.
-    @overload
     @staticmethod
-    def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]: ...
-
-    @overload
-    @staticmethod
-    def create(func: Callable[P, T], /, *, executor: Executor | None) -> Callable[P, FutureCollection[T]]: ...
-
-    @staticmethod
-    def create(func: Callable[P, T], /, *, executor: Executor | None = None) -> Callable[P, FutureCollection[T]]:
+    def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]:
         """Does for functions what ``parallel(func)`` does.
 
         Args:
             func: What to call.
-            executor: Runs the calls of the chain instead of threads of their own.
 
         Returns:
             A function with the parameters of ``func`` that starts the call and returns the chain.
@@ -70,27 +60,14 @@ class FutureCollection(Generic[Unpack[Ts]]):
             TypeError: As for ``parallel``.
         """
         check_function(func, "FutureCollection.create()")
-        return prepare_call(func, None, submitter(executor))
+        return prepare_call(func, None, submitter(None))
 
-    # Overloads: as above. mypy 1.14, the last for 3.8, and 1.15 crash on overloads of which both self and what they are
-    # called on are of a type with a TypeVarTuple. So self is an object: all checkers still know what the chain holds.
-    @overload
-    def parallel(self: object, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]: ...
-
-    @overload
-    def parallel(
-        self: object, func: Callable[P, T], /, *, executor: Executor | None
-    ) -> Callable[P, FutureCollection[Unpack[Ts], T]]: ...
-
-    def parallel(
-        self, func: Callable[P, T], /, *, executor: Executor | None = None
-    ) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
-        """Prepares one more call.
+    @refuse_executor
+    def parallel(self, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
+        """Prepares one more call, which runs where the first one does.
 
         Args:
             func: What to call.
-            executor: Runs this call and those chained after it; by default,
-                what ran the call before.
 
         Returns:
             A function with the parameters of ``func`` that starts the call,
@@ -100,12 +77,12 @@ class FutureCollection(Generic[Unpack[Ts]]):
 
         Raises:
             TypeError: ``func`` is not callable, or is a coroutine function or a
-                context manager, or ``executor`` is not an executor.
+                context manager.
             RuntimeError: The chain has been consumed.
         """
         check_chained_function(func)
         self._check_not_consumed()
-        return prepare_call(func, self, self._submit if executor is None else submitter(executor))
+        return prepare_call(func, self, self._submit)
 
     def results(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Any, Callable, ContextManager, Iterable, TypeVar, overload
+from types import TracebackType
+from typing import Any, Callable, ContextManager, Iterable, Protocol, TypeVar, overload
 
 from parallel._chained_call import submitter
 from parallel._checks import (
@@ -25,6 +26,7 @@ __all__ = ["FutureCollection", "FutureContextCollection", "parallel", "parallel_
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -32,9 +34,34 @@ D = TypeVar("D")
 E = TypeVar("E")
 
 
+class CallableContextManager(Protocol[T_co]):
+    """An object that is both a context manager and callable, such as what ``@contextmanager`` makes."""
+
+    def __enter__(self, /) -> T_co:
+        """Enters."""
+        ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None:
+        """Exits."""
+        ...
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        """A property, so that no checker takes a class of context managers for one of them."""
+        ...
+
+
+# In this order, pyright tells a class of context managers from its instances, wherever it has seen the one before the
+# other. Callable context managers come first because they are functions as well.
 @overload
-def parallel(
-    context_manager: ContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
+def parallel(  # type: ignore[overload-overlap]  # A callable context manager is no function here.
+    context_manager: CallableContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
 ) -> FutureContextCollection[T]:
     """Starts a chain of context managers, which ``with`` enters in parallel."""
 
@@ -48,6 +75,13 @@ def parallel(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]:
 @overload
 def parallel(func: Callable[P, T], /, *, executor: Executor | None) -> Callable[P, FutureCollection[T]]:
     """Prepares the first call of a chain whose calls run on ``executor``."""
+
+
+@overload
+def parallel(
+    context_manager: ContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
+) -> FutureContextCollection[T]:
+    """Starts a chain of context managers, which ``with`` enters in parallel."""
 
 
 def parallel(
