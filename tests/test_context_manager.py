@@ -28,7 +28,6 @@ from parallel import (
     parallel_contexts,
     parallel_map,
 )
-from parallel._cancellation import StopRequest
 from parallel._context_exits import ExitsInTurn, _Turn
 from parallel._context_manager import PinnedManager
 from parallel._context_variables import ContextVariables
@@ -478,7 +477,7 @@ class Scripted:
 
 
 def pinned(manager: Any, error: BaseException | None = None) -> PinnedManager:
-    return PinnedManager(manager, copy_context(), error, StopRequest())
+    return PinnedManager(manager, copy_context(), error, [])
 
 
 def wait_for(delivery: Delivery) -> Any:

@@ -20,6 +20,8 @@ NAMES = {
     "ReturnWhen": ["parallel", "parallel.return_when"],
     "parallel_map": ["parallel"],
     "parallel_contexts": ["parallel"],
+    "cancellation": ["parallel"],
+    "Cancellation": ["parallel"],
 }
 
 

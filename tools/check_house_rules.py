@@ -24,10 +24,10 @@ FLOORS = (
     ("_context_exits",),
     ("_context_manager",),
     ("_pinned_thread", "_chained_call", "parallel_executor"),
-    ("_process",),
-    ("_threads", "_call"),
+    ("_process", "_call"),
+    ("_threads", "_cancellation"),
     ("_thread", "_waiting"),
-    ("_call_future", "_cancellation", "_checks", "_exceptions", "_unwinding", "_work_queue"),
+    ("_call_future", "_checks", "_exceptions", "_unwinding", "_work_queue"),
     ("_compat", "_context_variables", "_names", "_sync", "return_when"),
 )
 """The modules of the library, from the top floor to the ground. A module imports from the floors below it only."""

@@ -108,7 +108,7 @@ class Call(CallFuture, Cancellable):
     def _fail(self, error: BaseException) -> None:
         try:
             self.was_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
-            if not self.try_to_set(None, error):
+            if not self.try_to_set(None, error) and not self.was_cancelled and not self.is_abandoned():
                 report(error)  # Its user has set it, so no caller will get the error.
         finally:
             del self, error

@@ -10,6 +10,7 @@ from typing import Any, Callable, Protocol
 from parallel import _process
 from parallel._call import Call
 from parallel._call_future import CallFuture
+from parallel._cancellation import is_cancelled_error
 from parallel._checks import check_future, submit_of
 from parallel._exceptions import set_traceback, traceback_of
 from parallel._thread import report
@@ -123,13 +124,12 @@ class _Reporter:
 
 def is_cancelled(future: Future[Any]) -> bool:
     """Whether a call that is done was cancelled in a queue, or stopped with ``CancelledError`` when asked to."""
-    if isinstance(future, Call) and future.was_cancelled:
-        return True
     try:
-        future.exception(0)
+        failure = future.exception(0)
     except CancelledError:
         return True
-    return False
+    # Its user may have set another one.
+    return isinstance(future, Call) and future.was_cancelled and failure is not None and is_cancelled_error(failure)
 
 
 def _report_failure(future: Future[Any], name: str, thread: Thread | None = None) -> None:

@@ -15,7 +15,7 @@ import sys
 from contextvars import copy_context
 from typing import Any, Callable, ContextManager, Sequence
 
-from parallel._cancellation import StopRequest, current_request
+from parallel._cancellation import StopRequest, set_all
 from parallel._context_exits import ExitsAtOnce, ExitsInTurn, abandon
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, one_or_group, with_traceback_from_here
@@ -59,9 +59,9 @@ class Block(AnyBlock):
         self.error_around = sys.exc_info()[1]
         caller = copy_context()
         self._entering = CountDownLatch(len(managers))
-        # Asks those to stop that are still entering when the block has failed.
-        self._request = StopRequest(current_request())
-        options = caller, self.error_around, self._request, self._entering.count_down
+        # They ask those to stop that are still entering when the block has failed.
+        self._requests: list[StopRequest] = []
+        options = caller, self.error_around, self._requests, self._entering.count_down
         self.managers = [PinnedManager(each, *options) for each in managers]
         self._entered: list[PinnedManager] = []
         self._interruption: BaseException | None = None
@@ -79,6 +79,10 @@ class Block(AnyBlock):
         finally:
             # The traceback refers to this frame.
             del self, failure, unwinding
+
+    def abandon_with(self, error: BaseException) -> None:
+        super().abandon_with(error)
+        set_all(self._requests)
 
     def interrupt(self, error: BaseException) -> None:
         """Has the wait for the managers end with ``error``, as if a signal handler had raised it."""
@@ -122,11 +126,10 @@ class Block(AnyBlock):
             if timed_out is None and interruption is None and not failures:
                 failures = cancelled[:1]
             failure = _failure_to_enter(failures, len(self.managers), timed_out, interruption)
-            if failure is None:
-                self._request.end()
-            else:
-                self._request.set()
+            if failure is not None:
+                # In this order: the functions that the requests call may block.
                 abandon(stragglers, failure, self.error_around)
+                set_all(self._requests)
             return failure
         finally:
             # The tracebacks refer to this frame.
@@ -148,8 +151,7 @@ class AsyncBlock(AnyBlock):
         super().__init__()
         self._interrupt_enter = interrupt_enter
         self.error_around = sys.exc_info()[1]
-        request = StopRequest(current_request())
-        self.manager: PinnedManager = PinnedManager(chain, copy_context(), self.error_around, request)
+        self.manager: PinnedManager = PinnedManager(chain, copy_context(), self.error_around, [])
         self.managers = [self.manager]
 
     def interrupt(self, error: BaseException) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from contextvars import Context
 from typing import Any, Callable
 
-from parallel._cancellation import Cancellable, StopRequest, is_cancelled_error
+from parallel._cancellation import Cancellable, StopRequest, current_request, is_cancelled_error, set_all
 from parallel._context_variables import ContextVariables
 from parallel._exceptions import being_handled, remove_own_frames, traceback_of
 from parallel._names import name_of
@@ -37,7 +37,7 @@ class PinnedManager(Cancellable):
         manager: Any,
         caller: Context,
         error: BaseException | None,
-        request: StopRequest,
+        requests: list[StopRequest],
         on_entered: Callable[[], object] | None = None,
     ) -> None:
         """Prepares to enter ``manager`` when its thread starts.
@@ -46,14 +46,16 @@ class PinnedManager(Cancellable):
             manager: The context manager.
             caller: A copy of the caller's context.
             error: The exception that the caller is handling, if any.
-            request: Asks all enters of the block to stop; set if this one fails.
+            requests: Ask the enters of the block to stop. This one adds its own, and sets all if it fails.
             on_entered: Called once the manager has been entered, or has failed to be.
         """
         self.name: str = name_of(manager)
         self.variables = ContextVariables(caller)
         self.entering: Delivery = Delivery(on_entered)
         self.exiting: Delivery = Delivery()
-        self.parent_request = self._request_of_block = request
+        self._request: StopRequest = StopRequest(current_request())
+        self._requests = requests
+        requests.append(self._request)
         self._manager = manager
         self._error_around = error
         self._order: Once[tuple[Unwinding, Context]] = Once()
@@ -88,13 +90,13 @@ class PinnedManager(Cancellable):
                 outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
             finally:
                 self.thread.cancellable = None
-                self.request.end()
+                self._request.end()
         except BaseException as error:
             is_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
             outcome = Outcome(None, remove_own_frames(error), is_cancelled=is_cancelled)
             self.drop_references()
             self.thread.dismiss()
-            self._request_of_block.set()  # The block is going to fail.
+            set_all(self._requests)  # The block is going to fail.
         finally:
             if not self.entering.deliver(outcome) and not outcome.is_cancelled:
                 self._report(outcome.raised)
