@@ -105,8 +105,8 @@ class ReusableThread(threading.Thread):
             self.start()
         except BaseException as error:
             self._beginning.claim(_WITHDRAWN)
-            # An exception that a signal handler raises in the middle of start() can make `threading` release a lock that
-            # it does not hold, or forget a thread that has begun. That error hides the handler's.
+            # An exception that a signal handler raises in the middle of start() can make `threading` release a lock
+            # that it does not hold, or forget a thread that has begun. That error hides the handler's.
             hidden = context_of(error)
             if is_raised_by_threading(error) and hidden is not None and hidden is not handled:
                 raise_unchanged(hidden)
