@@ -13,7 +13,7 @@ from typing import Mapping, Sequence
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 
 PRELUDE = """
 import atexit, os, signal, sys, threading, time

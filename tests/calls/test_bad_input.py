@@ -14,7 +14,7 @@ from typing import Any, AsyncIterator, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, busy_threads
+from helpers import LIMIT, busy_threads
 from parallel import (
     FutureCollection,
     FutureContextCollection,

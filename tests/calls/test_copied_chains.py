@@ -10,16 +10,12 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, PYPY, Uncaught, wait_for_idle_threads, wait_until
+from helpers import LIMIT, PYPY, Uncaught, fail, wait_for_idle_threads, wait_until
 from parallel import FutureCollection, parallel
 
 
 class FailedError(Exception):
     pass
-
-
-def fail(error: BaseException) -> None:
-    raise error
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from typing import Any, Callable, Generator, Iterator, TypeVar
 import pytest
 
 import parallel as parallel_package
-from conftest import LIMIT, Uncaught, wait_until
+from helpers import LIMIT, Uncaught, wait_until
 from parallel import (
     Cancellation,
     FutureCollection,

@@ -14,9 +14,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT, PYPY, Uncaught, wait_for_idle_threads, wait_until
+from helpers import LIMIT, PYPY, ExceptionGroup, Uncaught, fail, wait_for_idle_threads, wait_until
 from parallel import FutureCollection, ReturnWhen, parallel, parallel_map
-from parallel._compat import ExceptionGroup
 
 
 class FirstError(Exception):
@@ -25,10 +24,6 @@ class FirstError(Exception):
 
 class SecondError(Exception):
     pass
-
-
-def fail(error: BaseException) -> None:
-    raise error
 
 
 def fail_second(error: BaseException) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import refusing_exceptions
-from conftest import LIMIT
+from helpers import LIMIT
 
 
 @functools.lru_cache(maxsize=None)

@@ -23,7 +23,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_for_idle_threads
+from helpers import LIMIT, Uncaught, fail, wait_for_idle_threads
 from parallel import ParallelExecutor, parallel
 
 Submit = Callable[..., "Future[Any]"]
@@ -62,10 +62,6 @@ def gate() -> Iterator[threading.Event]:
     gate = threading.Event()
     yield gate
     gate.set()
-
-
-def fail(error: BaseException) -> None:
-    raise error
 
 
 def stopped_at(gate: threading.Event, submit: Submit, outcome: object = None) -> Future[Any]:

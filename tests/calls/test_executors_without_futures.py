@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import FutureCollection, parallel, parallel_map
 
 

@@ -12,36 +12,8 @@ from typing import Any, Callable
 
 import pytest
 
-from conftest import LIMIT, wait_until
+from helpers import LIMIT, BaseExceptionGroup, ExceptionGroup, Gate, fail, wait_until
 from parallel import FutureCollection, ParallelExecutor, ReturnWhen, parallel
-from parallel._compat import BaseExceptionGroup, ExceptionGroup
-
-
-def fail(error: BaseException) -> None:
-    raise error
-
-
-class Gate:
-    """A call that is inside its function until it is let go."""
-
-    def __init__(self, outcome: Any = None) -> None:
-        self.inside = threading.Event()
-        self.go = threading.Event()
-        self.outcome = outcome
-
-    def __enter__(self) -> Gate:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.go.set()
-
-    def call(self) -> Any:
-        self.inside.set()
-        assert self.go.wait(LIMIT)
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
-
 
 # Starting calls
 

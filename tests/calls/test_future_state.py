@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import ParallelExecutor, parallel, parallel_map
 
 

@@ -23,10 +23,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, free_garbage, wait_until
+from helpers import LIMIT, ExceptionGroup, Gate, Uncaught, fail, free_garbage, wait_until
 from parallel import FutureCollection, ParallelExecutor, ReturnWhen, parallel, parallel_map
-from parallel._compat import ExceptionGroup
-from test_future_collection import Gate, fail
 
 needs_cancel_futures = pytest.mark.skipif(sys.version_info < (3, 9), reason="cancel_futures= came with 3.9")
 

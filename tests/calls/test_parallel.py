@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import parallel as package
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import FutureCollection, FutureContextCollection, parallel, parallel_contexts, parallel_map
 
 NAMES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, wait
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import ParallelExecutor
 
 

@@ -13,9 +13,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_for_idle_threads, wait_until
+from helpers import LIMIT, BaseExceptionGroup, ExceptionGroup, Uncaught, wait_for_idle_threads, wait_until
 from parallel import ParallelExecutor, ReturnWhen, _process, _threads, parallel, parallel_contexts, parallel_map
-from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
 pytestmark = pytest.mark.skipif(
     platform.python_implementation() != "CPython", reason="elsewhere the collector frees everything, in its own time"

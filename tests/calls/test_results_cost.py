@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import pytest
 
-from conftest import LIMIT, PYPY
+from helpers import LIMIT, PYPY
 from parallel import FutureCollection, ReturnWhen, parallel, parallel_map
 
 if sys.version_info < (3, 11):

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import FutureCollection, ReturnWhen, parallel_contexts, parallel_map
 
 CLOCKS = ("time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns")

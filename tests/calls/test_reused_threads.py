@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from children import run
-from conftest import IS_NIGHTLY
+from helpers import IS_NIGHTLY
 
 # The surplus
 

@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught
+from helpers import LIMIT, Uncaught
 from parallel import FutureCollection, ReturnWhen, parallel, parallel_contexts, parallel_map
 
 if sys.version_info < (3, 11):

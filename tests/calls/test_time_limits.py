@@ -8,7 +8,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import FutureCollection, ParallelExecutor, ReturnWhen, parallel, parallel_contexts, parallel_map
 
 PASSED = [-1, -5, -0.001, -1e300, float("-inf"), -(10**400), 0, -0.0]

@@ -18,7 +18,7 @@ import pytest
 
 import parallel
 import traceback_scenarios
-from conftest import IS_QUICK, LIMIT
+from helpers import IS_QUICK, LIMIT
 
 MOST_FRAMES = 2
 

@@ -5,8 +5,8 @@ nothing that is ``unwanted``, both regular expressions. ``LIMITS`` lists what se
 that does without the library and gets the same wrong answer, so that the limit is the server's own. When a server gets
 better, the limit has to go.
 
-The table in ``docs/typing.md`` comes from here: ``UPDATE_DOCS=1 pytest tests/test_editors.py`` writes it; without, it
-is compared.
+The table in ``docs/typing.md`` comes from here: ``UPDATE_DOCS=1 pytest tests/checkers/test_editors.py`` writes it;
+without, it is compared.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from pygls.uris import to_fs_path
 
 T = TypeVar("T")
 
-PAGE = Path(__file__).parents[1] / "docs" / "typing.md"
+PAGE = Path(__file__).parents[2] / "docs" / "typing.md"
 LIMIT = 60.0
 """For how many seconds a server may take for an answer."""
 
@@ -515,7 +515,7 @@ def _code_of_demonstrations() -> str:
 
 
 def test_page_is_up_to_date() -> None:
-    start, end = "<!-- editors: written by tests/test_editors.py -->\n\n", "\n\n<!-- end of editors -->"
+    start, end = "<!-- editors: written by tests/checkers/test_editors.py -->\n\n", "\n\n<!-- end of editors -->"
     page = PAGE.read_text(encoding="utf-8")
     before, started, rest = page.partition(start.strip())
     _, ended, after = rest.partition(end.strip())
@@ -524,4 +524,4 @@ def test_page_is_up_to_date() -> None:
     written = f"{before}{start}{_part_of_page()}{end}{after}"
     if os.environ.get("UPDATE_DOCS"):
         PAGE.write_text(written, encoding="utf-8")
-    assert page == written or os.environ.get("UPDATE_DOCS"), "run UPDATE_DOCS=1 pytest tests/test_editors.py"
+    assert page == written or os.environ.get("UPDATE_DOCS"), "run UPDATE_DOCS=1 pytest tests/checkers/test_editors.py"

@@ -10,7 +10,7 @@ reports exactly the errors that are marked in it, at their lines:
   When a checker gets better, the mark has to go.
 
 Each checker runs over all files at once, in a copy, so that the project's own settings do not matter. The tables in
-``docs/typing.md`` come from here: ``UPDATE_DOCS=1 pytest tests/test_typing.py`` writes them; without, they are
+``docs/typing.md`` come from here: ``UPDATE_DOCS=1 pytest tests/checkers/test_typing.py`` writes them; without, they are
 compared.
 """
 
@@ -37,7 +37,7 @@ import pytest
 
 import parallel
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CASES = ROOT / "typing_tests"
 PAGE = ROOT / "docs" / "typing.md"
 PYTHON_VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
@@ -518,7 +518,7 @@ def _part_of_page(project: Path) -> str:
 
 
 def test_page_is_up_to_date(project: Path) -> None:
-    start, end = "<!-- checkers: written by tests/test_typing.py -->\n\n", "\n\n<!-- end of checkers -->"
+    start, end = "<!-- checkers: written by tests/checkers/test_typing.py -->\n\n", "\n\n<!-- end of checkers -->"
     page = PAGE.read_text(encoding="utf-8")
     before, started, rest = page.partition(start.strip())
     _, ended, after = rest.partition(end.strip())
@@ -528,4 +528,4 @@ def test_page_is_up_to_date(project: Path) -> None:
     written = f"{before}{start}{part}{end}{after}"
     if os.environ.get("UPDATE_DOCS"):
         PAGE.write_text(written, encoding="utf-8")
-    assert page == written or os.environ.get("UPDATE_DOCS"), "run UPDATE_DOCS=1 pytest tests/test_typing.py"
+    assert page == written or os.environ.get("UPDATE_DOCS"), "run UPDATE_DOCS=1 pytest tests/checkers/test_typing.py"

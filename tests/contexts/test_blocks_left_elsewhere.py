@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import parallel
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="default")

@@ -8,58 +8,10 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_for_idle_threads
+from helpers import LIMIT, BaseExceptionGroup, ExceptionGroup, Manager, Uncaught, fail, wait_for_idle_threads
 from parallel import ParallelExecutor, _context_block, _sync, parallel, parallel_contexts
-from parallel._compat import BaseExceptionGroup, ExceptionGroup
 
 THREE = 3
-
-
-class Manager:
-    """Notes on which thread and with what it is entered and exited, and does what it is told."""
-
-    def __init__(self, name: str, log: list[str], **behaviour: Any) -> None:
-        self.name = name
-        self.log = log
-        self.behaviour = behaviour
-        self.threads: list[int] = []
-        self.exits: list[BaseException | None] = []
-        self.inside = threading.Event()
-        self.left = threading.Event()
-
-    def __enter__(self) -> str:
-        self.threads.append(threading.get_ident())
-        self.inside.set()
-        self._do("enter")
-        self.log.append(f"enter {self.name}")
-        return self.name
-
-    def __exit__(self, exc_type: object, exc_value: BaseException | None, traceback: object) -> Any:
-        self.threads.append(threading.get_ident())
-        self.exits.append(exc_value)
-        self.log.append(f"exit {self.name}")
-        try:
-            return self._do("exit")
-        finally:
-            self.left.set()
-
-    def _do(self, what: str) -> Any:
-        action = self.behaviour.get(what)
-        if isinstance(action, threading.Event):
-            assert action.wait(LIMIT)
-            return None
-        if isinstance(action, BaseException):
-            raise action
-        return action() if callable(action) else action
-
-
-def fail(error: BaseException) -> None:
-    raise error
-
-
-@pytest.fixture
-def log() -> list[str]:
-    return []
 
 
 @pytest.mark.parametrize("parallel_exit", [False, True])

@@ -20,9 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import LIMIT, wait_for_idle_threads, wait_until
+from helpers import LIMIT, BaseExceptionGroup, ExceptionGroup, wait_for_idle_threads, wait_until
 from parallel import parallel
-from parallel._compat import BaseExceptionGroup, ExceptionGroup
 from parallel._exceptions import contexts_of
 from parallel._sync import Latch, Wakeup
 

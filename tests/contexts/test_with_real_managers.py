@@ -28,7 +28,7 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 import pytest
 
-from conftest import wait_for_idle_threads
+from helpers import wait_for_idle_threads
 from parallel import parallel
 
 # Bound to a thread.

@@ -19,11 +19,22 @@ from typing import Any, Callable, Coroutine, Generator, Iterator, Sequence
 import pytest
 from hypothesis import assume, given, settings
 
-from conftest import LIMIT, PYPY, Uncaught, busy_threads, free_garbage, wait_for_idle_threads, wait_until
+import random_programs
+from helpers import (
+    LIMIT,
+    PYPY,
+    BaseExceptionGroup,
+    ExceptionGroup,
+    Gate,
+    Manager,
+    Uncaught,
+    busy_threads,
+    fail,
+    free_garbage,
+    wait_for_idle_threads,
+    wait_until,
+)
 from parallel import FutureContextCollection, _pinned_thread, _threads, parallel, parallel_contexts, parallel_map
-from parallel._compat import BaseExceptionGroup, ExceptionGroup
-from test_future_collection import Gate, fail
-from test_future_context_collection import Manager
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -49,11 +60,6 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
     yield run_on_new_loop
     assert problems == []
-
-
-@pytest.fixture
-def log() -> list[str]:
-    return []
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -1051,21 +1057,19 @@ def under_async_with(managers: Sequence[Any], body: Callable[[tuple[Any, ...]], 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="a cycle of contexts can hang older interpreters")
 @pytest.mark.skipif(PYPY, reason="PyPy adds frames to tracebacks later than CPython does")
 def test_random_programs_see_no_difference_to_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    import test_with_equivalence as equivalence
-
     # The comparison leaves out the frames of its own functions of that name. A loop has some, too.
-    own = {"co_filename": equivalence.__file__, "co_name": equivalence.under_with.__name__}
+    own = {"co_filename": random_programs.__file__, "co_name": random_programs.under_with.__name__}
     for function in [step_until_suspended, under_async_with]:
         monkeypatch.setattr(function, "__code__", function.__code__.replace(**own))  # type: ignore[arg-type]  # These two.
 
     @settings(max_examples=50)
-    @given(equivalence.programs())
+    @given(random_programs.programs())
     def assert_no_difference(program: Any) -> None:
         # What no coroutine can raise: it would come out as a RuntimeError.
         assume("'raises_stop_iteration'" not in repr(program))
-        with_tracebacks = equivalence.has_tracebacks_to_compare(program)
-        expected = equivalence.run(program, equivalence.under_with, with_tracebacks=with_tracebacks)
-        seen = equivalence.run(program, under_async_with, with_tracebacks=with_tracebacks)
+        with_tracebacks = random_programs.has_tracebacks_to_compare(program)
+        expected = random_programs.run(program, random_programs.under_with, with_tracebacks=with_tracebacks)
+        seen = random_programs.run(program, under_async_with, with_tracebacks=with_tracebacks)
         assert seen.enters == expected.enters
         assert seen.events == expected.events
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import parallel
-from conftest import IS_QUICK, Rotation
+from helpers import IS_QUICK, Rotation
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 LIMIT = 120.0
 
 SCRIPTS = (

@@ -18,9 +18,9 @@ from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import parallel
-from conftest import PYPY
+from helpers import PYPY
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -137,7 +137,7 @@ def test_code_that_is_not_run_is_that_of_an_example() -> None:
 
 
 def test_the_tests_that_the_pages_name_exist() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
     assert named
     assert [name for name in sorted(named) if f"def {name}(" not in tests] == []

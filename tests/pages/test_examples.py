@@ -17,10 +17,10 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import ParallelExecutor, parallel
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 MISSION = [ROOT / "tests" / "example1.py", ROOT / "tests" / "example2.py"]
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "check_house_rules.py"
-if not SCRIPT.exists():
-    SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "check_house_rules.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "check_house_rules.py"
 
 
 @pytest.fixture(scope="module")

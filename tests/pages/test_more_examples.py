@@ -14,7 +14,7 @@ from typing import Iterator
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import parallel, parallel_map
 from test_examples import EXAMPLES, output_of, run
 

@@ -13,7 +13,7 @@ import pytest
 
 import parallel
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STANDINS = {"exceptiongroup", "typing_extensions"}
 
 

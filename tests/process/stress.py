@@ -1,7 +1,7 @@
 """Everything at once, from several threads: every call runs once, every manager that was entered is left once.
 
-``python tests/stress.py --seconds 600`` runs it for ten minutes. It prints what it did and saw how often, and exits
-with 1 if a promise was broken. The same ``--seed`` makes the same programs, though never the same interleaving.
+``python tests/process/stress.py --seconds 600`` runs it for ten minutes. It prints what it did and saw how often, and
+exits with 1 if a promise was broken. The same ``--seed`` makes the same programs, though never the same interleaving.
 
 Threads come and go all the time: they end when they have been idle for milliseconds. They are switched as often as the
 interpreter can.
@@ -26,7 +26,9 @@ from concurrent.futures import InvalidStateError
 from typing import Any, Callable
 
 from parallel import ParallelExecutor, ReturnWhen, _process, _threads, parallel, parallel_contexts, parallel_map
-from parallel._compat import BaseExceptionGroup
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 DRIVERS = 4
 SECONDS_OF_A_ROUND = 1.0

@@ -1,7 +1,7 @@
 """Signal handlers that raise exceptions of all classes, at random moments, while calls are made and blocks run.
 
-``python tests/stress_signals.py --seconds 600`` runs it for ten minutes. Every alarm must come out of the statement
-that it interrupts, every manager that was entered must be exited once, every result must come, nothing may be
+``python tests/process/stress_signals.py --seconds 600`` runs it for ten minutes. Every alarm must come out of the
+statement that it interrupts, every manager that was entered must be exited once, every result must come, nothing may be
 reported, and no thread may be left. It prints what came how often, and exits with 1 if a promise was broken. The same
 ``--seed`` throws the same dice, though alarms never come at the same moments again.
 """

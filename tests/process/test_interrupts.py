@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 
 LOOKS = 5
 """How many looks in a row must see a thread asleep."""

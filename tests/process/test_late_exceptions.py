@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IS_QUICK, PYPY, Rotation
+from helpers import IS_QUICK, PYPY, Rotation
 
 PROGRAM = Path(__file__).with_name("late_exceptions.py")
 STARTS = ["start", "enter", "execute_one", "map", "submit", "chained"]

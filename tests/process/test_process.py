@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import LIMIT, PYPY
+from helpers import LIMIT, PYPY
 
 PRELUDE = """
 import atexit, os, signal, sys, threading, time

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from children import FORKS, needs_fork, run, starts_threads_at_exit
-from conftest import IS_NIGHTLY, IS_QUICK, PYPY
+from helpers import IS_NIGHTLY, IS_QUICK, PYPY
 
 # Many unfinished calls
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IS_QUICK, PYPY, Rotation
+from helpers import IS_QUICK, PYPY, Rotation
 
 PROGRAM = Path(__file__).with_name("raising_handlers.py")
 

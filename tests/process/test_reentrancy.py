@@ -21,7 +21,20 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import IS_QUICK, LIMIT, PYPY, Rotation, Uncaught, rounds_until, wait_for_idle_threads, wait_until
+from helpers import (
+    IS_QUICK,
+    LIMIT,
+    PYPY,
+    ExceptionGroup,
+    Gate,
+    InterruptError,
+    Rotation,
+    Uncaught,
+    fail,
+    rounds_until,
+    wait_for_idle_threads,
+    wait_until,
+)
 from parallel import (
     FutureContextCollection,
     ParallelExecutor,
@@ -33,8 +46,6 @@ from parallel import (
     parallel_contexts,
     parallel_map,
 )
-from parallel._compat import ExceptionGroup
-from test_future_collection import Gate, fail
 
 
 class Manager:
@@ -281,12 +292,6 @@ RAISED_BY_HANDLERS = (KeyboardInterrupt, RuntimeError, RecursionError, MemoryErr
 ignore_errors_in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture
-def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of the test's own: whatever becomes of them, other tests have others."""
-    monkeypatch.setattr(_process, "pool", _process.Pool())
-
-
 @needs_signals
 @needs_reentrant_threads
 @pytest.mark.parametrize("use", ["execute_one", "chain", "with", "executor"])
@@ -325,10 +330,6 @@ def test_a_signal_handler_can_make_calls_in_the_middle_of_making_calls(
     wait_until(lambda: len(ran) == len(started))
     assert Counter(ran) == Counter(started)
     wait_for_idle_threads()
-
-
-class InterruptError(BaseException):
-    """As Ctrl-C raises it."""
 
 
 class AlarmError(Exception):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from children import FORKS, STRICT, needs_fork, run
-from conftest import LIMIT
+from helpers import LIMIT
 from parallel import ParallelExecutor
 
 # Calls are waited for

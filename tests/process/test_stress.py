@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stress
-from conftest import IS_QUICK
+from helpers import IS_QUICK
 
 SECONDS = float(os.environ.get("STRESS_SECONDS", "2" if IS_QUICK else "4"))
 """For how long at least; ten minutes are for now and then."""

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, Uncaught, wait_for_idle_threads
+from helpers import LIMIT, Uncaught, wait_for_idle_threads
 from parallel import ParallelExecutor, _process, _thread, parallel, parallel_contexts, parallel_map
 from parallel._compat import getprofile, gettrace
 

@@ -13,19 +13,14 @@ from typing import Any, Iterator
 
 import pytest
 
-from conftest import LIMIT, PYPY, wait_until
+from helpers import ERRORS, LIMIT, PYPY, InterruptError, ScriptedLock, moments, wait_until
 from parallel import ParallelExecutor, _call_future, _sync, parallel_map
 from parallel._call_future import CallFuture, _LatchFuture, _PlainFuture, _works
-from test_sync import ERRORS, ScriptedLock, moments
 
 IS_AS_KNOWN = _works(_LatchFuture)
 """Whether this interpreter's futures are made as the library knows them."""
 
 needs_latch_future = pytest.mark.skipif(not IS_AS_KNOWN, reason="futures are made otherwise here")
-
-
-class InterruptError(BaseException):
-    """What a signal handler raises."""
 
 
 class Waiter:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, PYPY, Uncaught, wait_for_idle_threads, wait_until
+from helpers import ERRORS, LIMIT, PYPY, InterruptError, Uncaught, fail, moments, wait_for_idle_threads, wait_until
 from parallel import (
     ParallelExecutor,
     _context_exits,
@@ -36,23 +36,14 @@ from parallel._exceptions import contexts_of
 from parallel._pinned_thread import PinnedThread, start_all
 from parallel._sync import Wakeup
 from parallel._unwinding import Delivery, Outcome, Unwinding
-from test_sync import ERRORS, moments
 
 _variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 needs_reference_counts = pytest.mark.skipif(PYPY, reason="frees nothing without a collection")
 
 
-class InterruptError(BaseException):
-    """What a signal handler raises."""
-
-
 def nothing() -> object:
     return None
-
-
-def fail(error: BaseException) -> None:
-    raise error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
-from conftest import PYPY
+from helpers import PYPY
 from parallel import _exceptions
 from parallel._compat import BaseExceptionGroup, ExceptionGroup
 from parallel._exceptions import (

@@ -2,142 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 import sys
 import threading
-from dis import opname
-from queue import Empty
-from types import FrameType, ModuleType
-from typing import Any, Callable, Iterator, TypeVar
+from typing import Any
 
 import pytest
 
-from conftest import IS_QUICK, LIMIT, PYPY, wait_until
+from helpers import ERRORS, LIMIT, PYPY, ScriptedLock, moments
 from parallel import ParallelExecutor, _sync, parallel_map
 from parallel._sync import CountDownLatch, Latch, Once, Wakeup, _LockWakeup, _QueueWakeup
-
-T = TypeVar("T")
-
-ERRORS = [RuntimeError, IndexError, RecursionError, KeyboardInterrupt, OSError, MemoryError, ValueError, Empty]
-if IS_QUICK:
-    del ERRORS[2:]
-"""Classes of exceptions that a signal handler may raise; some of them are also raised by what the library calls."""
-
-# Moments: other tests of private modules use them too.
-
-
-EVENT = "line" if PYPY else "opcode"
-"""The trace events that are counted; PyPy has none for opcodes."""
-
-
-SKIPPED = {"NOP", "NOT_TAKEN"} | ({"PUSH_EXC_INFO", "POP_EXCEPT"} if sys.version_info >= (3, 11) else set())
-"""Opcodes before which no signal handler runs.
-
-The compiler may leave them out of a ``try`` statement's range, or the interpreter would still handle an exception.
-"""
-
-
-def is_skipped(frame: FrameType) -> bool:
-    return opname[frame.f_code.co_code[frame.f_lasti]] in SKIPPED
-
-
-class Moment:
-    """A moment of a call: before the n-th line or opcode that this thread runs in some modules, something happens."""
-
-    def __init__(self, number: int, modules: tuple[ModuleType, ...]) -> None:
-        self.has_come = False
-        self._left = number
-        self._files = {module.__file__ for module in modules}
-        self._happen: Callable[[], object] = int
-
-    def during(self, func: Callable[..., T], *args: Any, happen: Callable[[], object]) -> T:
-        """Calls ``func`` and, at this moment of it, ``happen``."""
-        self._happen = happen
-        previous, collects = sys.gettrace(), gc.isenabled()
-        gc.disable()  # A finalizer could run the same modules.
-        if not PYPY:
-            # Python 3.12 looks once, in settrace(), whether any frame has ever asked for opcodes.
-            sys._getframe().f_trace_opcodes = True
-        sys.settrace(self._trace)
-        try:
-            return func(*args)
-        finally:
-            sys.settrace(previous)
-            if collects:
-                gc.enable()
-
-    def interrupt(self, cls: type[BaseException], func: Callable[..., object], *args: Any) -> None:
-        """Calls ``func``, in which a signal handler raises at this moment; fails if that does not propagate."""
-        error = cls("of a signal handler")
-
-        def handle_signal() -> None:
-            raise error
-
-        handled = sys.exc_info()[1]
-        try:
-            self.during(func, *args, happen=handle_signal)
-        except BaseException as raised:
-            if raised is not error:
-                raise
-        else:
-            assert not self.has_come, f"{cls.__name__} is swallowed"
-        assert sys.exc_info()[1] is handled
-
-    def _trace(self, frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        if frame.f_code.co_filename not in self._files:
-            return None
-        if not PYPY:
-            frame.f_trace_opcodes = True
-        if event == EVENT and not self.has_come and not is_skipped(frame):
-            self._left -= 1
-            if not self._left:
-                self.has_come = True
-                self._happen()
-        return self._trace
-
-
-def moments(*modules: ModuleType) -> Iterator[Moment]:
-    """Yields one moment after the other, until a call ends before its moment has come.
-
-    In the profile ``quick`` it is every other opcode, the odd ones or the even ones by the Python version.
-    """
-    first, step = (1 + sys.version_info[1] % 2, 2) if IS_QUICK and not PYPY else (1, 1)
-    for number in itertools.count(first, step):
-        moment = Moment(number, modules)
-        yield moment
-        if not moment.has_come:
-            assert number > first, "nothing of these modules ran"
-            return
-
-
-class ScriptedLock:
-    """A latch's lock that counts the threads that wait.
-
-    When ``number`` other threads wait, the latch is opened, and the thread that made this lock passes first.
-    """
-
-    def __init__(self, latch: Latch, number: int) -> None:
-        self.waiting: list[None] = []
-        # The lock's own methods, so that what they raise has no further entry in its traceback.
-        self.release, self.locked = latch._lock.release, latch._lock.locked
-        self._latch = latch
-        self._lock = latch._lock
-        self._number = number
-        self._main = threading.get_ident()
-        vars(latch)["_lock"] = self
-
-    def acquire(self, *arguments: Any) -> bool:
-        if threading.get_ident() != self._main:
-            self.waiting.append(None)
-            return self._lock.acquire(*arguments)
-        self.wait_for_threads()
-        # Another thread has released the lock in open(), and this one has acquired it.
-        self._latch.is_open = True
-        return True
-
-    def wait_for_threads(self) -> None:
-        wait_until(lambda: len(self.waiting) == self._number)
 
 
 def assert_free(latch: Latch) -> None:

@@ -13,17 +13,12 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from conftest import LIMIT, Rotation, Uncaught, wait_until
+from helpers import LIMIT, InterruptError, Rotation, Uncaught, moments, wait_until
 from parallel import ParallelExecutor, _process, _sync, _thread, _threads, _work_queue, parallel, parallel_map
 from parallel._sync import Latch
 from parallel._thread import IDLE_NAME, ReusableThread
 from parallel._threads import Threads
 from parallel._work_queue import WorkQueue
-from test_sync import moments
-
-
-class InterruptError(BaseException):
-    """What a signal handler raises."""
 
 
 class Task:

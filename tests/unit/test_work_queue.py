@@ -10,15 +10,10 @@ from typing import Any, Callable
 
 import pytest
 
-from conftest import LIMIT, PYPY, wait_until
+from helpers import ERRORS, LIMIT, PYPY, InterruptError, moments, wait_until
 from parallel import ParallelExecutor, _work_queue, parallel_map
 from parallel._sync import Wakeup, _LockWakeup, _QueueWakeup
 from parallel._work_queue import WorkQueue
-from test_sync import ERRORS, moments
-
-
-class InterruptError(BaseException):
-    """What a signal handler raises."""
 
 
 def nothing() -> None:
