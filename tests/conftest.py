@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
 import tempfile
 import threading
 import traceback
-from typing import Iterator
+from typing import Any, Callable, Coroutine, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
-from helpers import PROFILE, PYPY, Uncaught, busy_threads, free_garbage, give_own_threads, wait_until
+from helpers import LIMIT, PROFILE, PYPY, Run, Uncaught, busy_threads, free_garbage, give_own_threads, wait_until
 
 settings.register_profile(
     "ci",
@@ -100,3 +101,24 @@ def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def log() -> list[str]:
     """What managers did."""
     return []
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs a coroutine on a new loop, as ``asyncio.run`` does; whatever a loop has to complain of fails the test."""
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if request.param == "uvloop":
+        new_loop = pytest.importorskip("uvloop", reason="uvloop is not installed").new_event_loop
+    problems: list[dict[str, Any]] = []
+
+    def run_on_new_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        loop = new_loop()
+        try:
+            loop.set_debug(True)
+            loop.set_exception_handler(lambda _, problem: problems.append(problem))
+            return loop.run_until_complete(asyncio.wait_for(coroutine, 2 * LIMIT))
+        finally:
+            loop.close()
+
+    yield run_on_new_loop
+    assert problems == []

@@ -5,6 +5,7 @@ All that the tests outside of ``unit/`` know of the library's inside stands here
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import os
@@ -12,21 +13,25 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dis import opname
 from queue import Empty
 from types import FrameType, ModuleType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Callable, Coroutine, Generic, Iterable, Iterator, NamedTuple, Sequence, TypeVar
 
 import pytest
 
 from parallel import _process, _sync, _thread, _threads
 from parallel._compat import BaseExceptionGroup as BaseExceptionGroup  # noqa: PLC0414  # Tests import it from here.
 from parallel._compat import ExceptionGroup as ExceptionGroup  # noqa: PLC0414  # As above.
+from parallel._compat import getprofile as getprofile  # noqa: PLC0414  # As above; threading has it from 3.10 on.
+from parallel._compat import gettrace as gettrace  # noqa: PLC0414  # As above.
 
 S = TypeVar("S")
 T = TypeVar("T")
 K = TypeVar("K")
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Runs a coroutine on a new loop."""
 
 PYPY = platform.python_implementation() == "PyPy"
 
@@ -62,6 +67,13 @@ def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> None:
             free_garbage()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for what no event of the loop tells of."""
+    while not condition():
+        await asyncio.sleep(0.001)
+        free_garbage()
+
+
 def rounds_until(condition: Callable[[], object], limit: float = LIMIT) -> Iterator[int]:
     """Yields the numbers of rounds until enough has happened, however long a round takes; fails if it never does."""
     end = time.monotonic() + limit
@@ -74,10 +86,12 @@ def rounds_until(condition: Callable[[], object], limit: float = LIMIT) -> Itera
 
 # Idle threads
 
+IDLE_NAME = _thread.IDLE_NAME
+
 
 def busy_threads() -> list[threading.Thread]:
     """All threads but the library's idle ones, which end by themselves."""
-    return [thread for thread in threading.enumerate() if thread.name != _thread.IDLE_NAME]
+    return [thread for thread in threading.enumerate() if thread.name != IDLE_NAME]
 
 
 def wait_for_idle_threads() -> None:
@@ -90,11 +104,14 @@ def count_idle_threads() -> int:
     return len(_process.pool._threads._tokens)
 
 
-def give_own_threads(patch: pytest.MonkeyPatch, idle_seconds: float | None = None) -> None:
+def give_own_threads(patch: pytest.MonkeyPatch) -> None:
     """Gives the test threads of its own, none of which is idle yet."""
     patch.setattr(_process, "pool", _process.Pool())
-    if idle_seconds is not None:
-        patch.setattr(_threads, "IDLE_SECONDS", idle_seconds)
+
+
+def set_idle_seconds(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Has idle threads end after ``seconds``."""
+    patch.setattr(_threads, "IDLE_SECONDS", seconds)
 
 
 def join_idle_threads() -> None:
@@ -148,6 +165,15 @@ class Rotation(Generic[K]):
 
 def fail(error: BaseException) -> None:
     raise error
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields ``error``, its context, the context's context and so on, each once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__context__
 
 
 class InterruptError(BaseException):

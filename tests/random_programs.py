@@ -25,7 +25,7 @@ from typing import Any, Callable, Iterator, Sequence, Tuple
 
 from hypothesis import strategies as st
 
-from helpers import PYPY, BaseExceptionGroup, ExceptionGroup
+from helpers import PYPY, BaseExceptionGroup, ExceptionGroup, chain_of
 from parallel import parallel
 
 SUBJECT = os.environ.get("WITH_EQUIVALENCE_SUBJECT", "parallel")
@@ -670,14 +670,6 @@ def raises_and_catches_in_handler(site: Site, error: BaseException) -> None:
             raise site.new()
         except ValueError:
             raise error  # noqa: B904  # As above.
-
-
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__context__
 
 
 # Managers.

@@ -376,7 +376,7 @@ def test_a_call_that_raises_what_its_user_set_first_is_reported_once(
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     prelude = (
-        "import threading, time\nfrom parallel import _process, parallel\n"
+        "import threading, time\nfrom parallel import parallel\n"
         "def fail(kind=ZeroDivisionError):\n    raise kind('it went wrong')\n"
     )
     return subprocess.run(
@@ -389,7 +389,7 @@ AT_EXIT = {
     "a chain that lives to the end": "calls = parallel(fail)()",
     "a chain in a cycle": "cycle = [parallel(fail)()]; cycle.append(cycle); del cycle",
     "a chain whose call fails after the main thread ended": (
-        "def fail_late():\n    while not _process.pool._is_main_thread_over: time.sleep(0.001)\n    fail()\n"
+        "def fail_late():\n    while threading.main_thread().is_alive(): time.sleep(0.001)\n    fail()\n"
         "calls = parallel(fail_late)()"
     ),
     "a chain that a thread of the user's holds": (

@@ -23,7 +23,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from helpers import LIMIT, Uncaught, fail, wait_for_idle_threads
+from helpers import LIMIT, Uncaught, fail, refuse_new_threads
 from parallel import ParallelExecutor, parallel
 
 Submit = Callable[..., "Future[Any]"]
@@ -571,21 +571,10 @@ def test_submit_from_other_threads_while_shutting_down_either_runs_or_raises() -
         assert all(future.done() for future in futures)
 
 
-def test_a_call_whose_submit_is_interrupted_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    executor = ParallelExecutor()
-    with monkeypatch.context() as patch:
-        patch.setattr("parallel._work_queue.WorkQueue.put", lambda *_: fail(KeyboardInterrupt()))
-        with pytest.raises(KeyboardInterrupt):
-            executor.submit(int)
-    assert repr(executor) == "<ParallelExecutor: no calls running>"
-    executor.shutdown()
-
-
 def test_a_call_that_cannot_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    wait_for_idle_threads()
     executor = ParallelExecutor()
     with monkeypatch.context() as patch:
-        patch.setattr("parallel._threads.Threads.start", lambda *_: fail(RuntimeError("can't start new thread")))
+        refuse_new_threads(patch)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             executor.submit(int)
     thread = threading.Thread(target=executor.shutdown, daemon=True)

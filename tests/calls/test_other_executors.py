@@ -19,7 +19,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import PicklingError
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -192,25 +192,41 @@ def test_cancelled_calls_are_grouped_with_others_that_failed() -> None:
         assert len(set(map(id, caught.value.exceptions))) == 3
 
 
-def waiting_for_first_failure(calls: Any) -> Future[Any]:
+@pytest.fixture
+def with_callback(monkeypatch: pytest.MonkeyPatch) -> list[Future[Any]]:
+    """The futures that have been given a done-callback."""
+    futures: list[Future[Any]] = []
+    add_done_callback = Future.add_done_callback
+
+    def add_and_note(future: Future[Any], callback: Callable[[Future[Any]], object]) -> None:
+        add_done_callback(future, callback)
+        futures.append(future)
+
+    monkeypatch.setattr(Future, "add_done_callback", add_and_note)
+    return futures
+
+
+def waiting_for_first_failure(calls: Any, with_callback: list[Future[Any]]) -> Future[Any]:
     asked = ParallelExecutor.execute_one(calls.results, return_when=ReturnWhen.FIRST_EXCEPTION, timeout=LIMIT)
-    wait_until(lambda: calls._first_failure_watch is not None)
+    wait_until(lambda: calls.futures[-1] in with_callback)
     return asked
 
 
-def test_first_exception_sees_a_call_being_cancelled() -> None:
+def test_first_exception_sees_a_call_being_cancelled(with_callback: list[Future[Any]]) -> None:
     with ThreadPoolExecutor(1) as pool, queued_calls(pool, 2) as calls:
-        asked = waiting_for_first_failure(calls)
+        asked = waiting_for_first_failure(calls, with_callback)
         assert calls.futures[2].cancel()
         assert isinstance(asked.exception(LIMIT), CancelledError)
         assert calls.futures[0].running()
 
 
 @needs_cancel_futures
-def test_a_shutdown_that_cancels_queued_calls_ends_the_wait_for_the_first_failure() -> None:
+def test_a_shutdown_that_cancels_queued_calls_ends_the_wait_for_the_first_failure(
+    with_callback: list[Future[Any]],
+) -> None:
     pool = ThreadPoolExecutor(1)
     with queued_calls(pool, 2) as calls:
-        asked = waiting_for_first_failure(calls)
+        asked = waiting_for_first_failure(calls, with_callback)
         pool.shutdown(wait=False, cancel_futures=True)
         assert isinstance(asked.exception(LIMIT), CancelledError)
         # Nobody has told the futures themselves, for which concurrent.futures.wait would still be waiting.
@@ -262,10 +278,17 @@ def test_a_shutdown_that_cancels_queued_calls_ends_an_await() -> None:
 
 def test_a_cancelled_call_of_a_dropped_chain_is_not_reported_but_an_error_is(uncaught: list[Uncaught]) -> None:
     error = OSError()
-    with Gate(error) as gate, ThreadPoolExecutor(1) as pool:
+    futures: list[Future[Any]] = []
+
+    class NotesFutures(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
+            futures.append(super().submit(*arguments, **options))
+            return futures[-1]
+
+    with Gate(error) as gate, NotesFutures(1) as pool:
         calls: Any = parallel(gate.call, executor=pool)().parallel(str)(1)
         assert gate.inside.wait(LIMIT)
-        assert calls._links[1].future.cancel()
+        assert futures[1].cancel()  # Those of the chain would count as taken.
         del calls
         free_garbage()
         assert uncaught == []

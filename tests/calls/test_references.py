@@ -13,8 +13,20 @@ from typing import Any, Iterator
 
 import pytest
 
-from helpers import LIMIT, BaseExceptionGroup, ExceptionGroup, Uncaught, wait_for_idle_threads, wait_until
-from parallel import ParallelExecutor, ReturnWhen, _process, _threads, parallel, parallel_contexts, parallel_map
+from helpers import (
+    LIMIT,
+    BaseExceptionGroup,
+    ExceptionGroup,
+    Uncaught,
+    give_own_threads,
+    join_idle_threads,
+    refuse_new_threads,
+    set_idle_seconds,
+    wait_for_idle_threads,
+    wait_until,
+    wake_idle_threads,
+)
+from parallel import ParallelExecutor, ReturnWhen, parallel, parallel_contexts, parallel_map
 
 pytestmark = pytest.mark.skipif(
     platform.python_implementation() != "CPython", reason="elsewhere the collector frees everything, in its own time"
@@ -35,18 +47,10 @@ def no_collector() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _threads_that_stay(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has nothing freed by the end of an idle thread: the test's own are new, and outlive it."""
-    own = _process.Pool()
-    monkeypatch.setattr(_process, "pool", own)
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", 100 * LIMIT)
+    give_own_threads(monkeypatch)
+    set_idle_seconds(monkeypatch, 100 * LIMIT)
     yield
-    wait_for_idle_threads()
-    own.join_idle()
-
-
-def wake_idle_threads() -> None:
-    """Wakes those that wait for work, and gives them none, for which they might let go of the last."""
-    for wakeup in _process.pool._threads._queue._waiting.copy():
-        wakeup.set()
+    join_idle_threads()
 
 
 class Thing:
@@ -550,12 +554,8 @@ def test_a_callback_is_freed_when_it_has_been_called(watch: Watch) -> None:
 def test_what_could_not_be_started_is_freed(
     watch: Watch, monkeypatch: pytest.MonkeyPatch, uncaught: list[Uncaught]
 ) -> None:
-    def start(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
     calls = parallel(int)()
-    monkeypatch.setattr(_threads.Threads, "start", start)
-    monkeypatch.setattr(_threads.Threads, "start_all", start)
+    refuse_new_threads(monkeypatch)
     with pytest.raises(RuntimeError):
         ParallelExecutor.execute_one(int, watch(Thing()))
     with pytest.raises(RuntimeError):

@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from helpers import LIMIT, BaseExceptionGroup, ExceptionGroup, Manager, Uncaught, fail, wait_for_idle_threads
-from parallel import ParallelExecutor, _context_block, _sync, parallel, parallel_contexts
+from parallel import ParallelExecutor, parallel, parallel_contexts
 
 THREE = 3
 
@@ -292,38 +292,6 @@ def test_entering_twice_at_once_raises(log: list[str]) -> None:
             block.__enter__()
     assert log == ["enter a", "exit a"]
     assert repr(block) == "<FutureContextCollection: Manager>"
-
-
-class BrokenOffError(BaseException):
-    """As a signal handler raises it."""
-
-
-@pytest.mark.parametrize("claims", [1, 2])
-def test_a_collection_can_be_entered_again_after_a_signal_handler_raised(
-    monkeypatch: pytest.MonkeyPatch, claims: int
-) -> None:
-    # The first claim that is a block's is that of entering, the second that of exiting.
-    claim = _sync.Once.claim
-    countdown = iter(range(claims - 1, -1, -1))
-
-    def claim_and_raise(self: Any, claimant: Any) -> bool:
-        answer = claim(self, claimant)
-        if isinstance(claimant, (_context_block.Block, list)) and next(countdown, None) == 0:
-            raise BrokenOffError
-        return answer
-
-    log: list[str] = []
-    chain = parallel(Manager("a", log)).parallel(Manager("b", log))
-    with monkeypatch.context() as patch:
-        patch.setattr(_sync.Once, "claim", claim_and_raise)
-        with pytest.raises(BrokenOffError), chain:
-            log.append("body")
-    wait_for_idle_threads()
-    assert sorted(log) == (["body", "enter a", "enter b", "exit a", "exit b"] if claims == 2 else [])
-    log.clear()
-    with chain:
-        pass
-    assert sorted(log) == ["enter a", "enter b", "exit a", "exit b"]
 
 
 def test_chaining_while_entered_raises(log: list[str]) -> None:

@@ -27,46 +27,15 @@ from helpers import (
     ExceptionGroup,
     Gate,
     Manager,
+    Run,
     Uncaught,
-    busy_threads,
     fail,
-    free_garbage,
+    until,
     wait_for_idle_threads,
-    wait_until,
 )
-from parallel import FutureContextCollection, _pinned_thread, _threads, parallel, parallel_contexts, parallel_map
-
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+from parallel import parallel, parallel_contexts, parallel_map
 
 needs_task_groups = pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup and timeout() came with 3.11")
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Runs a coroutine on a new loop, as ``asyncio.run`` does; whatever a loop has to complain of fails the test."""
-    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-    if request.param == "uvloop":
-        new_loop = pytest.importorskip("uvloop", reason="uvloop is not installed").new_event_loop
-    problems: list[dict[str, Any]] = []
-
-    def run_on_new_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        loop = new_loop()
-        try:
-            loop.set_debug(True)
-            loop.set_exception_handler(lambda _, problem: problems.append(problem))
-            return loop.run_until_complete(asyncio.wait_for(coroutine, 2 * LIMIT))
-        finally:
-            loop.close()
-
-    yield run_on_new_loop
-    assert problems == []
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Waits for what no event of the loop tells of."""
-    while not condition():  # As above.
-        await asyncio.sleep(0.001)
-        free_garbage()
 
 
 def are_gone(kept: list[weakref.ref[Any]]) -> bool:
@@ -749,60 +718,6 @@ def test_managers_are_exited_when_their_coroutine_is_closed(log: list[str]) -> N
     assert log[-2:] == ["exit b", "exit a"]
 
 
-class BrokenOffError(Exception):
-    """As a signal handler raises it."""
-
-
-def raising_once(func: Callable[..., Any], *, before: bool = False) -> Callable[..., Any]:
-    """Has ``func`` raise, once, on the main thread, before or after it has done its work."""
-    armed = [True]
-
-    def broken_off(*args: Any) -> Any:
-        due = armed and threading.current_thread() is threading.main_thread()
-        if due and before:
-            armed.clear()
-            raise BrokenOffError
-        answer = func(*args)
-        if due:
-            armed.clear()
-            raise BrokenOffError
-        return answer
-
-    return broken_off
-
-
-@pytest.mark.parametrize("when", ["beginning", "ending"])
-def test_a_signal_handler_that_raises_as_an_async_with_begins_or_ends_loses_no_exit(
-    run: Run, log: list[str], monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    chain = parallel(Manager("a", log)).parallel(Manager("b", log))
-
-    async def main() -> None:
-        async with chain:
-            log.append("body")
-            if when == "ending":
-                # The order is noted, but not yet given.
-                send = _pinned_thread.PinnedThread.send
-                monkeypatch.setattr(_pinned_thread.PinnedThread, "send", raising_once(send, before=True))
-
-    if when == "beginning":
-        monkeypatch.setattr(_threads.Threads, "start_all", raising_once(_threads.Threads.start_all))
-    with pytest.raises(BrokenOffError):
-        run(main())
-    wait_for_idle_threads()
-    entered_and_exited = ["enter a", "enter b", "exit a", "exit b"]
-    if when == "ending":
-        assert sorted(log) == ["body", *entered_and_exited]
-    else:
-        # The thread is withdrawn, unless it has begun.
-        assert sorted(log) in ([], entered_and_exited)
-    log.clear()
-    monkeypatch.undo()
-    with chain:
-        pass
-    assert sorted(log) == ["enter a", "enter b", "exit a", "exit b"]
-
-
 def test_an_entered_chain_keeps_nothing_alive_once_it_is_left(run: Run, log: list[str]) -> None:
     class BodyError(Exception):
         pass
@@ -897,34 +812,6 @@ def test_cancelled_while_entering_what_is_entered_is_exited_at_once_and_the_rest
             go.set()
 
     run(main())
-
-
-def test_a_cancellation_while_entering_is_no_news_to_the_chains_thread(
-    run: Run, log: list[str], uncaught: list[Uncaught], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupt = FutureContextCollection._interrupt
-
-    def interrupt_and_wait(chain: FutureContextCollection[Any], error: BaseException) -> None:
-        interrupt(chain, error)
-        wait_until(lambda: all(thread.name != type(chain).__name__ for thread in busy_threads()))
-
-    monkeypatch.setattr(FutureContextCollection, "_interrupt", interrupt_and_wait)
-
-    async def main() -> None:
-        go = threading.Event()
-        manager = Manager("a", log, enter=go)
-        try:
-            entering = asyncio.ensure_future(parallel(manager).__aenter__())
-            await until(manager.inside.is_set)
-            entering.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await entering
-        finally:
-            go.set()
-        await until(manager.left.is_set)
-
-    run(main())
-    assert uncaught == []
 
 
 def test_cancelled_while_exiting_the_task_ends_at_once_and_the_exits_go_on(

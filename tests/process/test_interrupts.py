@@ -22,13 +22,15 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals as POS
 
 PREAMBLE = """
 import signal, threading, time
-from parallel import _process, _threads, parallel, ParallelExecutor, ReturnWhen
+from parallel import parallel, ParallelExecutor, ReturnWhen
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # What starts the tests may have it ignored.
 
 def say(*words):
     # In one piece: print() writes the end of the line on its own, and another thread may come in between.
     print(" ".join(map(str, words)) + "\\n", end="", flush=True)
+
+entered = []
 
 class Manager:
     def __init__(self, name, go=None):
@@ -37,6 +39,7 @@ class Manager:
         say("entering", self.name)
         if self.go is not None:
             assert self.go.wait(20)
+        entered.append(self)
         return self
     def __exit__(self, kind, *_):
         say("exit", self.name, kind and kind.__name__)
@@ -203,8 +206,7 @@ def test_a_second_ctrl_c_in_the_exits_after_an_interrupted_enter_leaves_nothing_
                 super().__exit__(*details)
         class Straggler(Manager):
             def __enter__(self):
-                # Until the others have been entered.
-                while sum(each.is_suspended for each in list(_process.pool.unfinished)) < 2:
+                while len(entered) < 2:  # The others.
                     time.sleep(0.001)
                 return super().__enter__()
         go = threading.Event()
@@ -228,7 +230,7 @@ def test_a_second_ctrl_c_in_the_exits_after_an_interrupted_enter_leaves_nothing_
 
 OUTLIVE_MAIN_THREAD = """
 def outlive_main_thread():
-    while not _process.pool._is_main_thread_over:
+    while threading.main_thread().is_alive():
         time.sleep(0.01)
     say("waited for")
     time.sleep(60)

@@ -10,15 +10,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 
 import pytest
 
+import children
+from children import FORKS
 from helpers import LIMIT, PYPY
 
-PRELUDE = """
-import atexit, os, signal, sys, threading, time
-from parallel import _process, _threads, FutureCollection, parallel, parallel_contexts, parallel_map, ParallelExecutor
-
+PRELUDE = f"""{children.PRELUDE}
 class Manager:
     def __init__(self, name="", enter=0, leave=0):
         self.name, self.enter, self.leave = name, enter, leave
@@ -30,48 +30,10 @@ class Manager:
         time.sleep(self.leave)
         same = self.thread == threading.get_ident()
         say("left", self.name, kind and kind.__name__, "on its thread" if same else "on another thread")
-
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
-
-def use_everything():
-    assert parallel(int)().parallel(str)(1).results() == (0, "1")
-    assert ParallelExecutor.execute_one(int).result() == 0
-    assert parallel_map(abs, [-1, 2]).results() == (1, 2)
-    with ParallelExecutor() as executor:
-        assert executor.submit(int).result() == 0
-    with parallel(threading.Lock()).parallel(threading.RLock()) as values:
-        assert len(values) == 2
 """
 
-# The development mode of 3.8 takes a forked child's end for memory gone wrong, with ordinary threads, too.
-FLAGS = [
-    *([] if sys.version_info < (3, 9) else ["-X", "dev"]),
-    "-W",
-    "error",
-    "-W",
-    "ignore:This process:DeprecationWarning",
-]
-# From 3.12 on, forking with threads is deprecated; what happens then is what some tests are about.
-
-
-def run_to_end(code: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end."""
-    return subprocess.run(
-        [sys.executable, *FLAGS, "-c", PRELUDE + textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-
-
-def run(code: str, exit_code: int = 0) -> list[str]:
-    """Runs a program to its end; gives the lines that it printed, and fails if it complained of anything."""
-    done = run_to_end(code)
-    assert done.stderr == ""
-    assert done.returncode == exit_code
-    return done.stdout.splitlines()
+run_to_end = partial(children.run_to_end, flags=FORKS, prelude=PRELUDE)
+run = partial(children.run, flags=FORKS, prelude=PRELUDE)
 
 
 # The exit
@@ -103,7 +65,7 @@ def test_calls_and_what_comes_of_them_end_before_atexit_handlers(registered_firs
     done = subprocess.run(
         [
             sys.executable,
-            *FLAGS,
+            *FORKS,
             "-c",
             (register if registered_first else "")
             + PRELUDE
@@ -125,11 +87,11 @@ def test_calls_and_what_comes_of_them_end_before_atexit_handlers(registered_firs
 
 @pytest.mark.parametrize(("end", "exit_code"), [("", 0), ("sys.exit(3)", 3), ("sys.exit(0)", 0)])
 def test_the_exit_code_is_the_main_programs(end: str, exit_code: int) -> None:
-    run("parallel(time.sleep)(0.1).parallel(sys.exit)(5)\n" + end, exit_code)
+    run("parallel(time.sleep)(0.1).parallel(sys.exit)(5)\n" + end, exit_code=exit_code)
 
 
 def test_a_call_that_exits_is_raised_by_results_and_ends_the_program_with_its_code() -> None:
-    run("parallel(sys.exit)(5).results()", 5)
+    run("parallel(sys.exit)(5).results()", exit_code=5)
 
 
 @starts_threads_at_exit
@@ -543,7 +505,7 @@ def test_without_memory_for_threads_nothing_is_half_started_and_later_all_works(
     # Some threads are free, so that some of what is asked for could be started, but not all.
     go.set()
     for future in held: assert future.result()
-    while _process.pool.unfinished: time.sleep(0.001)
+    wait_for_idle_threads()
     for start in [
         lambda: ParallelExecutor.execute(*[lambda: ran.append(2)] * 50),
         lambda: parallel_map(ran.append, [2] * 50),
@@ -552,7 +514,7 @@ def test_without_memory_for_threads_nothing_is_half_started_and_later_all_works(
         try: start()
         except (RuntimeError, MemoryError): say("refused")
     executor.shutdown()
-    while _process.pool.unfinished: time.sleep(0.001)
+    wait_for_idle_threads()
     assert ran == [1] and entered == left == [], (ran, entered, left)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     threading.stack_size(0)
@@ -656,36 +618,12 @@ def test_a_signal_handler_can_start_a_call_in_the_middle_of_threading_enumerate(
     """)
 
 
-def test_the_exit_waits_for_what_a_signal_handler_that_raised_had_already_started() -> None:
-    code = """
-    class InterruptedQueue:
-        def __init__(self, queue): self.queue = queue
-        def __getattr__(self, name): return getattr(self.queue, name)
-        def put(self, *arguments):
-            self.queue.put(*arguments)
-            assert begun.wait(20)
-            raise KeyboardInterrupt  # As a signal handler does when put() returns.
-    begun = threading.Event()
-    class Slow(Manager):
-        def __enter__(self):
-            begun.set()
-            return super().__enter__()
-    threads = _process.pool._threads
-    threads._queue = InterruptedQueue(threads._queue)
-    try:
-        with parallel(Slow("slow", enter=0.3)): pass
-    except KeyboardInterrupt:
-        say("interrupted")
-    """
-    assert run(code) == ["interrupted", "left slow KeyboardInterrupt on its thread"]
-
-
 @posix
 def test_signal_handlers_that_raise_in_the_middle_of_starts_do_not_keep_the_process_from_ending() -> None:
     code = """
     import warnings
     class Interrupt(BaseException): pass
-    where = os.path.dirname(_threads.__file__)
+    where = os.path.dirname(sys.modules["parallel"].__file__)
     armed = False
     def interrupt(number, frame):
         global armed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import decimal
 import gc
-import itertools
 import signal
 import sys
 import threading
@@ -32,6 +31,7 @@ from helpers import (
     Uncaught,
     fail,
     rounds_until,
+    set_idle_seconds,
     wait_for_idle_threads,
     wait_until,
 )
@@ -39,9 +39,6 @@ from parallel import (
     FutureContextCollection,
     ParallelExecutor,
     ReturnWhen,
-    _process,
-    _thread,
-    _threads,
     parallel,
     parallel_contexts,
     parallel_map,
@@ -126,7 +123,7 @@ BASE_EXCEPTIONS = [SystemExit, KeyboardInterrupt, GeneratorExit, OwnBaseError]
 def test_a_callback_that_raises_what_is_no_exception_is_reported_and_takes_no_thread_down(
     uncaught: list[Uncaught], monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", 1000.0)  # It does not end for want of work.
+    set_idle_seconds(monkeypatch, 1000.0)  # It does not end for want of work.
     error = kind()
     with Gate("result") as gate:
         calls = parallel(gate.call)()
@@ -298,8 +295,7 @@ ignore_errors_in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestU
 def test_a_signal_handler_can_make_calls_in_the_middle_of_making_calls(
     own_threads: None, use: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Threads come and go all the time.
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.002)
+    set_idle_seconds(monkeypatch, 0.002)  # Threads come and go all the time.
     started: list[int] = []
     ran: list[int] = []
     counter = iter(range(10**9))
@@ -339,7 +335,7 @@ class AlarmError(Exception):
 ROTATION: Rotation[type[BaseException]] = Rotation([InterruptError, AlarmError, *RAISED_BY_HANDLERS])
 NUMBER_OF_KINDS = 1 if IS_QUICK else 3
 
-LIBRARY = Path(_threads.__file__).parent
+LIBRARY = Path(parallel.__code__.co_filename).parent
 
 
 class Interrupts(Rain):
@@ -460,80 +456,6 @@ def test_handlers_that_raise_while_calls_are_started_leave_the_library_usable(
     use_everything()
 
 
-@pytest.mark.parametrize("begun", [False, True])
-@pytest.mark.parametrize("kind", RAISED_BY_HANDLERS)
-def test_an_interrupt_while_a_thread_is_started_costs_no_thread(
-    own_threads: None, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], begun: bool
-) -> None:
-    # Nearly all the time that a start takes is spent in Thread.start(), waiting for the thread to begin.
-    start, run = threading.Thread.start, _thread.ReusableThread.run
-    begin, ran_call = threading.Event(), threading.Event()
-
-    def run_later(thread: _thread.ReusableThread) -> None:
-        assert begin.wait(LIMIT)
-        run(thread)
-
-    def start_and_raise(thread: threading.Thread) -> None:
-        if begun:
-            begin.set()
-        start(thread)
-        assert not begun or ran_call.wait(LIMIT)
-        raise kind
-
-    monkeypatch.setattr(_thread.ReusableThread, "run", run_later)
-    ran: list[int] = []
-    before = set(threading.enumerate())
-
-    def note(number: int) -> None:
-        ran.append(number)
-        ran_call.set()
-
-    def new_threads() -> int:
-        return len(set(threading.enumerate()) - before)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start_and_raise)
-        with pytest.raises(kind):
-            ParallelExecutor.execute_one(note, 1)
-    begin.set()
-    # The thread is free, or it has ended; the accounting says which.
-    wait_until(lambda: new_threads() == len(_process.pool._threads._tokens))
-    assert ParallelExecutor.execute_one(note, 2).result(LIMIT) is None
-    wait_for_idle_threads()
-    # A call that has begun continues, as it does when a signal comes while its result is waited for.
-    assert ran == ([1, 2] if begun else [2])
-    wait_until(lambda: new_threads() == len(_process.pool._threads._tokens))
-
-
-@pytest.mark.parametrize("is_late", [False, True])
-def test_an_interrupt_while_many_are_put_costs_no_thread(own_threads: None, is_late: bool) -> None:
-    threads = _process.pool._threads
-    barrier = threading.Barrier(20)
-    parallel_map(lambda _: barrier.wait(LIMIT), range(20)).results()
-    wait_until(lambda: len(threads._tokens) == 20)
-    queue: Any = threads._queue
-
-    class QueueThatInterrupts:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(queue, name)
-
-        def put(self, items: Any, tokens: Any) -> None:
-            if is_late:
-                queue.put(items, tokens)
-            raise KeyboardInterrupt
-
-    threads._queue = QueueThatInterrupts()  # type: ignore[assignment]  # What a test can script.
-    ran: list[int] = []
-    with pytest.raises(KeyboardInterrupt):
-        parallel_map(ran.append, range(10))
-    threads._queue = queue
-    wait_for_idle_threads()
-    # Those that had begun ran; the others never do.
-    assert len(set(ran)) == len(ran)
-    assert is_late or not ran
-    wait_until(lambda: len(threads._tokens) == 20)
-
-
 # Finalizers
 
 
@@ -541,7 +463,7 @@ def test_an_interrupt_while_many_are_put_costs_no_thread(own_threads: None, is_l
 def test_finalizers_can_make_calls_in_the_middle_of_everything(
     own_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.002)
+    set_idle_seconds(monkeypatch, 0.002)
     created: list[int] = []
     made: list[int] = []
     ran: list[int] = []
@@ -882,65 +804,3 @@ def test_a_call_is_not_run_while_an_exception_of_another_is_handled() -> None:
         assert isinstance(ParallelExecutor.execute_one(fail, ValueError()).exception(LIMIT), ValueError)
         wait_for_idle_threads()
         assert ParallelExecutor.execute_one(sys.exc_info).result(LIMIT) == (None, None, None)
-
-
-# The idle race
-
-
-class QueueThatTimesOut:
-    """A queue that can be made to say that no work came in time although one did."""
-
-    def __init__(self, works: Any) -> None:
-        self._works = works
-        self._lies = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._works, name)
-
-    def lie(self, times: int) -> None:
-        """The next ``times`` works given out are put back instead, and said not to have come."""
-        self._lies = times
-
-    def get(self, *arguments: Any) -> Any:
-        work = self._works.get(*arguments)
-        if self._lies > 0 and work is not None:
-            self._lies -= 1
-            self._works.put((work,), itertools.repeat(True))
-            return None
-        return work
-
-
-@pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> _threads.Threads:
-    """Threads of the test's own, with a queue that can lie."""
-    own = _process.Pool()
-    queue: Any = QueueThatTimesOut(own._threads._queue)
-    own._threads._queue = queue
-    monkeypatch.setattr(_process, "pool", own)
-    return own._threads
-
-
-def idle(threads: _threads.Threads, number: int) -> None:
-    """Makes ``number`` idle threads."""
-    barrier = threading.Barrier(number)
-    parallel_map(lambda _: barrier.wait(LIMIT), range(number)).results()
-    wait_until(lambda: len(threads._tokens) == number)
-
-
-@pytest.mark.parametrize("number", [1, 2, 5])
-@pytest.mark.parametrize("lies", [1, 2, 3])
-def test_a_work_given_to_threads_that_time_out_at_that_moment_runs_once(
-    threads: _threads.Threads, number: int, lies: int
-) -> None:
-    works: Any = threads._queue
-    for _ in range(5):
-        idle(threads, number)
-        ran: list[int] = []
-        works.lie(lies)
-        assert ParallelExecutor.execute_one(ran.append, 1).result(LIMIT) is None
-        works.lie(0)
-        wait_for_idle_threads()
-        assert ran == [1]
-        # The accounting holds: every token is a thread that is there.
-        wait_until(lambda: len(threads._tokens) == max(number - lies, 1))
-    idle(threads, number + 1)

@@ -14,9 +14,8 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from helpers import LIMIT, Uncaught, wait_for_idle_threads
-from parallel import ParallelExecutor, _process, _thread, parallel, parallel_contexts, parallel_map
-from parallel._compat import getprofile, gettrace
+from helpers import IDLE_NAME, LIMIT, Uncaught, count_idle_threads, getprofile, gettrace, wait_for_idle_threads
+from parallel import ParallelExecutor, parallel, parallel_contexts, parallel_map
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +72,7 @@ class Manager:
 def call(func: Callable[..., object], *args: object) -> None:
     """Makes a call on a thread that has run one before, and waits until it is idle again."""
     wait_for_idle_threads()
-    assert _process.pool._threads._tokens or ParallelExecutor.execute_one(int).result(LIMIT) == 0
+    assert count_idle_threads() or ParallelExecutor.execute_one(int).result(LIMIT) == 0
     wait_for_idle_threads()
     ParallelExecutor.execute_one(func, *args).exception(LIMIT)
     wait_for_idle_threads()
@@ -210,8 +209,8 @@ def test_a_trace_function_set_for_all_running_threads_is_neither_lost_nor_left()
 
 
 COVERED = """
-import threading, time
-from parallel import ParallelExecutor, _process, parallel
+import threading
+from parallel import ParallelExecutor, parallel
 
 def on_a_new_thread():
     return threading.get_ident()  # seen
@@ -231,9 +230,8 @@ class Manager:
             return True  # unseen
 
 ident = ParallelExecutor.execute_one(on_a_new_thread).result()
-while not _process.pool._threads._tokens:
-    time.sleep(0.001)
-assert ParallelExecutor.execute_one(on_a_reused_thread).result() == ident
+while ParallelExecutor.execute_one(on_a_reused_thread).result() != ident:
+    pass  # The thread was not idle yet.
 with parallel(Manager()).parallel(Manager()):
     pass
 """
@@ -340,7 +338,7 @@ def test_a_thread_has_an_idle_name_between_and_that_of_its_call_again_whatever_a
         threads[0].name = "renamed by a call"
 
     call(rename)
-    assert threads[0].name == _thread.IDLE_NAME
+    assert threads[0].name == IDLE_NAME
     call(first)
     assert "renamed by a call" not in [thread.name for thread in threading.enumerate()]
     assert name() == threading.main_thread().name
@@ -375,7 +373,7 @@ def test_the_systems_tools_see_the_names() -> None:
         return seen
 
     wait_for_idle_threads()
-    again = 2 * (len(_process.pool._threads._tokens) + 1)  # However idle threads take turns.
+    again = 2 * (count_idle_threads() + 1)  # However idle threads take turns.
     for func in [*[seen_by_top] * again, another, *[renames] * again, another]:
         wait_for_idle_threads()
         assert ParallelExecutor.execute_one(func).result(LIMIT) == func.__name__
