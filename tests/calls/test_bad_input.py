@@ -174,7 +174,7 @@ ENTERS_WHAT_IT_TAKES = {"parallel()"}
 
 
 @pytest.mark.parametrize("name", sorted(set(TAKES_FUNCTIONS) - ENTERS_WHAT_IT_TAKES))
-def test_a_context_manager_where_a_function_is_expected_is_refused_with_the_way_to_enter_it(name: str) -> None:
+def test_a_context_manager_for_a_function_is_refused_with_the_way_to_enter_it(name: str) -> None:
     with pytest.raises(TypeError) as error:
         TAKES_FUNCTIONS[name](Manager())
     facts(error, "Manager", "context manager", "parallel(context_manager)")
@@ -188,7 +188,7 @@ def test_a_callable_context_manager_is_not_chained_onto_calls() -> None:
 
 
 @pytest.mark.parametrize("name", TAKES_FUNCTIONS)
-def test_an_asynchronous_context_manager_where_a_function_is_expected_is_refused_with_the_way_to_enter_it(
+def test_an_asynchronous_manager_for_a_function_is_refused_with_the_way_to_enter_it(
     name: str,
 ) -> None:
     with pytest.raises(TypeError) as error:

@@ -254,7 +254,7 @@ def test_repr_of_many_context_managers_stays_short() -> None:
     assert repr(parallel_contexts([])) == "<FutureContextCollection: empty>"
 
 
-def test_context_managers_that_cannot_be_looked_at_are_entered_and_shown_by_their_type() -> None:
+def test_opaque_context_managers_are_entered_and_shown_by_their_type() -> None:
     contexts = parallel(UnboundManager())
     assert repr(contexts) == "<FutureContextCollection: UnboundManager>"
     with contexts as (one,):

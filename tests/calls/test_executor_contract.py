@@ -237,7 +237,7 @@ def test_a_call_that_shuts_its_executor_down_and_waits_is_told_that_it_cannot(ex
 
 
 @pytest.mark.parametrize("executor_made", ["ParallelExecutor()", "ThreadPoolExecutor(1)"])
-def test_the_program_does_not_exit_before_calls_that_no_shutdown_waited_for_have_ended(executor_made: str) -> None:
+def test_the_program_ends_after_calls_of_an_executor_shut_down_without_waiting(executor_made: str) -> None:
     code = f"""
     import threading, time
     from concurrent.futures import ThreadPoolExecutor

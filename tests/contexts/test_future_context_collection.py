@@ -78,7 +78,7 @@ def test_a_true_return_value_suppresses_for_the_outer_ones(log: list[str]) -> No
     assert [manager.exits for manager in managers] == [[None], [error], [error]]
 
 
-def test_the_exception_of_an_exit_goes_on_to_the_outer_ones_with_the_bodys_as_context(log: list[str]) -> None:
+def test_an_exits_exception_reaches_the_outer_exits_with_the_bodys_as_its_context(log: list[str]) -> None:
     body, second = ValueError("body"), KeyError("exit of b")
     managers = [Manager("a", log), Manager("b", log, exit=second), Manager("c", log)]
     with pytest.raises(KeyError) as caught, parallel_contexts(managers):
@@ -214,7 +214,7 @@ def test_the_time_limit_does_not_cover_the_exits(log: list[str]) -> None:
 # Parallel exit
 
 
-def test_with_parallel_exit_all_are_given_the_bodys_exception_and_any_can_suppress_it(log: list[str]) -> None:
+def test_with_parallel_exit_all_get_the_bodys_exception_and_any_can_suppress_it(log: list[str]) -> None:
     error = ValueError()
     managers = [Manager("a", log), Manager("b", log, exit=True), Manager("c", log)]
     with parallel_contexts(managers, parallel_exit=True):

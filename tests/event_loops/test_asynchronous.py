@@ -787,7 +787,7 @@ def test_a_timeout_block_around_the_body_works_as_around_any_other(run: Run, log
     run(main())
 
 
-def test_cancelled_while_entering_what_is_entered_is_exited_at_once_and_the_rest_on_its_own_threads(
+def test_cancelled_while_entering_all_are_exited_stragglers_on_their_own_threads(
     run: Run, log: list[str], uncaught: list[Uncaught]
 ) -> None:
     async def main() -> None:

@@ -167,7 +167,7 @@ def test_a_second_ctrl_c_while_leaving_exits_every_manager_once_all_the_same() -
     assert lines.index("interrupted") < lines.index("exit third None")
 
 
-def test_a_second_ctrl_c_while_leaving_in_parallel_exits_every_manager_once_all_the_same() -> None:
+def test_a_second_ctrl_c_while_leaving_in_parallel_exits_every_manager_once() -> None:
     code = """
         class Slow(Manager):
             def __exit__(self, *details):
@@ -197,7 +197,7 @@ def test_a_second_ctrl_c_while_leaving_in_parallel_exits_every_manager_once_all_
 
 
 @pytest.mark.parametrize("parallel_exit", [False, True])
-def test_a_second_ctrl_c_in_the_exits_after_an_interrupted_enter_leaves_nothing_entered(parallel_exit: bool) -> None:
+def test_a_second_ctrl_c_after_an_interrupted_enter_leaves_nothing_entered(parallel_exit: bool) -> None:
     code = f"""
         class Slow(Manager):
             def __exit__(self, *details):
@@ -250,7 +250,7 @@ def test_ctrl_c_at_the_exit_gives_up_waiting_for_calls() -> None:
     assert reported(errors) <= {"KeyboardInterrupt"}
 
 
-def test_a_second_ctrl_c_after_one_that_ended_the_main_program_gives_up_waiting_for_calls() -> None:
+def test_a_second_ctrl_c_after_the_main_program_gives_up_waiting_for_calls() -> None:
     code = """
         calls = parallel(outlive_main_thread)()
         say("waiting")

@@ -95,7 +95,7 @@ def test_a_call_that_exits_is_raised_by_results_and_ends_the_program_with_its_co
 
 
 @starts_threads_at_exit
-def test_a_main_program_that_raises_is_reported_and_nothing_else_when_its_calls_have_ended() -> None:
+def test_only_the_error_of_a_failed_main_program_is_printed_when_its_calls_end() -> None:
     code = """
     parallel(lambda: (threading.main_thread().join(), say("call")))()
     raise ValueError("of the main program")
@@ -228,7 +228,7 @@ runs_finalizers_at_exit = pytest.mark.skipif(PYPY, reason="PyPy runs no finalize
 
 
 @runs_finalizers_at_exit
-def test_a_finalizer_that_runs_as_the_interpreter_ends_is_refused_calls_and_uses_what_is_there() -> None:
+def test_a_finalizer_at_the_end_is_refused_new_calls_and_can_ask_and_leave_old_ones() -> None:
     code = FINALIZER + 'keep(sys.modules["__main__"], parallel, ParallelExecutor, threading.Lock)'
     assert run(code) == [*[NO_NEW_CALLS] * 4, "(0,)", "left"]
 
@@ -363,9 +363,7 @@ def test_a_child_leaves_a_block_on_its_own_thread_and_the_parent_on_theirs() -> 
 @posix
 @pytest.mark.parametrize("parallel_exit", [False, True])
 @pytest.mark.parametrize("suppresses", [False, True])
-def test_a_childs_exception_reaches_the_exits_in_the_child_and_not_those_in_the_parent(
-    suppresses: bool, parallel_exit: bool
-) -> None:
+def test_a_childs_exception_reaches_the_exits_in_the_child_only(suppresses: bool, parallel_exit: bool) -> None:
     code = FORK + textwrap.dedent(f"""
     class Suppresses(Manager):
         def __exit__(self, *details):
@@ -571,7 +569,7 @@ def test_a_subinterpreter_uses_the_library_and_ends_at_once(end: str) -> None:
 
 
 @needs_interpreters
-def test_a_thread_that_outlives_the_main_thread_of_a_subinterpreter_uses_the_library_as_before() -> None:
+def test_a_thread_uses_the_library_after_the_end_of_its_subinterpreters_main_thread() -> None:
     inside = """
 def outlive():
     time.sleep(0.3)
@@ -589,7 +587,7 @@ threading.Thread(target=outlive).start()
 
 
 @posix
-def test_a_signal_handler_can_use_everything_while_the_main_thread_waits_and_at_the_exit() -> None:
+def test_a_signal_handler_can_use_everything_during_waits_and_at_the_exit() -> None:
     code = """
     signal.signal(signal.SIGUSR1, lambda *_: (use_everything(), say("handled")))
     def kill():
@@ -619,7 +617,7 @@ def test_a_signal_handler_can_start_a_call_in_the_middle_of_threading_enumerate(
 
 
 @posix
-def test_signal_handlers_that_raise_in_the_middle_of_starts_do_not_keep_the_process_from_ending() -> None:
+def test_the_process_ends_after_signal_handlers_raised_in_the_middle_of_starts() -> None:
     code = """
     import warnings
     class Interrupt(BaseException): pass

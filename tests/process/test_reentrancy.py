@@ -120,7 +120,7 @@ BASE_EXCEPTIONS = [SystemExit, KeyboardInterrupt, GeneratorExit, OwnBaseError]
 
 
 @pytest.mark.parametrize("kind", BASE_EXCEPTIONS)
-def test_a_callback_that_raises_what_is_no_exception_is_reported_and_takes_no_thread_down(
+def test_a_callback_raising_a_base_exception_is_reported_and_ends_no_thread(
     uncaught: list[Uncaught], monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
     set_idle_seconds(monkeypatch, 1000.0)  # It does not end for want of work.

@@ -330,7 +330,7 @@ def test_the_thread_of_a_manager_has_its_name_from_enter_to_exit() -> None:
     assert seen == ["connection"]
 
 
-def test_a_thread_has_an_idle_name_between_and_that_of_its_call_again_whatever_a_call_sets() -> None:
+def test_a_thread_has_an_idle_name_between_calls_whatever_a_call_sets() -> None:
     threads: list[threading.Thread] = []
 
     def rename() -> None:
