@@ -64,7 +64,7 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     try:
         wait_until(none_is_left)
     except AssertionError:
-        frames = sys._current_frames()
+        frames = sys._current_frames()  # noqa: SLF001  # As documented.
         stacks = ["".join(traceback.format_stack(frames.get(thread.ident or 0))) for thread in left]
         pytest.fail("\n\n".join(f"{thread!r} is left, in\n{stack}" for thread, stack in zip(left, stacks)))
 

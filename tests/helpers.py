@@ -203,12 +203,16 @@ class Gate:
 
 
 class Manager:
-    """Notes on which thread and with what it is entered and exited, and does what it is told."""
+    """Notes on which thread and with what it is entered and exited, and does what it is told.
 
-    def __init__(self, name: str, log: list[str], **behaviour: Any) -> None:
+    ``enter=`` and ``exit=`` tell it: it waits for an event, raises an exception, calls a function.
+    """
+
+    def __init__(self, name: str = "", log: list[str] | None = None, *, enter: Any = None, exit: Any = None) -> None:  # noqa: A002  # As the method.
         self.name = name
-        self.log = log
-        self.behaviour = behaviour
+        self.log = [] if log is None else log
+        self.on_enter = enter
+        self.on_exit = exit
         self.threads: list[int] = []
         self.exits: list[BaseException | None] = []
         self.inside = threading.Event()
@@ -217,7 +221,7 @@ class Manager:
     def __enter__(self) -> str:
         self.threads.append(threading.get_ident())
         self.inside.set()
-        self._do("enter")
+        self._do(self.on_enter)
         self.log.append(f"enter {self.name}")
         return self.name
 
@@ -226,12 +230,11 @@ class Manager:
         self.exits.append(exc_value)
         self.log.append(f"exit {self.name}")
         try:
-            return self._do("exit")
+            return self._do(self.on_exit)
         finally:
             self.left.set()
 
-    def _do(self, what: str) -> Any:
-        action = self.behaviour.get(what)
+    def _do(self, action: Any) -> Any:
         if isinstance(action, threading.Event):
             assert action.wait(LIMIT)
             return None

@@ -14,7 +14,7 @@ from typing import Any, AsyncIterator, Callable, Iterator
 
 import pytest
 
-from helpers import LIMIT, busy_threads
+from helpers import LIMIT, Manager, busy_threads
 from parallel import (
     FutureCollection,
     FutureContextCollection,
@@ -26,14 +26,6 @@ from parallel import (
 )
 
 Entry = Callable[[Any], object]
-
-
-class Manager:
-    def __enter__(self) -> int:
-        return 1
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 @contextmanager
@@ -205,7 +197,7 @@ def test_a_callable_asynchronous_context_manager_is_not_chained_onto_calls() -> 
 # Where a context manager is expected
 
 
-def chain_of_contexts() -> FutureContextCollection[int]:
+def chain_of_contexts() -> FutureContextCollection[str]:
     return parallel(Manager())
 
 
@@ -463,8 +455,8 @@ def test_a_chain_of_contexts_stays_usable_after_mistakes() -> None:
     for mistake in [None, 7, a_function, Manager, AsyncManager()]:
         with pytest.raises(TypeError):
             contexts.parallel(mistake)  # type: ignore[arg-type]  # The mistake.
-    with contexts.parallel(Manager()) as values:
-        assert values == (1, 1)
+    with contexts.parallel(Manager("b")) as values:
+        assert values == ("", "b")
 
 
 def test_a_collection_made_by_hand_the_wrong_way_is_only_a_type_error() -> None:

@@ -21,7 +21,7 @@ from typing import Any, Callable, Generator, Iterator, TypeVar
 import pytest
 
 import parallel as parallel_package
-from helpers import LIMIT, Uncaught, wait_until
+from helpers import LIMIT, Gate, Uncaught, wait_until
 from parallel import (
     Cancellation,
     FutureCollection,
@@ -80,27 +80,6 @@ def connect(host: str) -> Generator[str, None, None]:
     yield host
 
 
-class Gate:
-    """A call that is inside its function until the block ends."""
-
-    def __init__(self) -> None:
-        self._inside = threading.Semaphore(0)
-        self._go = threading.Event()
-
-    def __enter__(self) -> Gate:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._go.set()
-
-    def fetch(self) -> None:
-        self._inside.release()
-        assert self._go.wait(LIMIT)
-
-    def wait_until_inside(self) -> None:
-        assert self._inside.acquire(timeout=LIMIT)
-
-
 class Proxy:
     """Has every attribute, each one a proxy again, as that of a remote object may (``xmlrpc.client.ServerProxy``)."""
 
@@ -148,22 +127,22 @@ class UnprintableError(Exception):
 
 def test_repr_of_calls_says_in_what_state_each_is() -> None:
     with Gate() as gate:
-        calls = parallel(load_user)(7).parallel(gate.fetch)().parallel(measure)(OSError())
+        calls = parallel(load_user)(7).parallel(gate.call)().parallel(measure)(OSError())
         loading, fetching, measuring = calls.futures
         wait([loading, measuring], LIMIT)
-        assert repr(calls) == "<FutureCollection: load_user finished, Gate.fetch running, measure failed: OSError>"
+        assert repr(calls) == "<FutureCollection: load_user finished, Gate.call running, measure failed: OSError>"
         gate.__exit__()
         wait([fetching], LIMIT)
-        assert repr(calls) == "<FutureCollection: load_user finished, Gate.fetch finished, measure failed: OSError>"
+        assert repr(calls) == "<FutureCollection: load_user finished, Gate.call finished, measure failed: OSError>"
 
 
 def test_repr_of_calls_on_an_executor_tells_what_has_not_begun_from_what_runs() -> None:
     with Gate() as gate, ThreadPoolExecutor(1) as executor:
-        calls = parallel(gate.fetch, executor=executor)().parallel(load_user)(7)
-        gate.wait_until_inside()
-        assert repr(calls) == "<FutureCollection: Gate.fetch running, load_user pending>"
+        calls = parallel(gate.call, executor=executor)().parallel(load_user)(7)
+        assert gate.inside.wait(LIMIT)
+        assert repr(calls) == "<FutureCollection: Gate.call running, load_user pending>"
         calls.futures[1].cancel()
-        assert repr(calls) == "<FutureCollection: Gate.fetch running, load_user cancelled>"
+        assert repr(calls) == "<FutureCollection: Gate.call running, load_user cancelled>"
         gate.__exit__()
 
 
@@ -186,7 +165,7 @@ def test_repr_of_many_calls_stays_short() -> None:
 def test_repr_of_calls_can_be_asked_for_in_a_done_callback() -> None:
     seen: list[str] = []
     with Gate() as gate:
-        calls = parallel(gate.fetch)()
+        calls = parallel(gate.call)()
         (future,) = calls.futures
         told = threading.Event()
 
@@ -196,7 +175,7 @@ def test_repr_of_calls_can_be_asked_for_in_a_done_callback() -> None:
 
         future.add_done_callback(tell)
     assert told.wait(LIMIT)
-    assert seen == ["<FutureCollection: Gate.fetch finished>"]
+    assert seen == ["<FutureCollection: Gate.call finished>"]
 
 
 def test_repr_of_calls_does_not_change_the_error_that_is_being_handled() -> None:
@@ -268,9 +247,9 @@ def test_repr_of_an_executor_says_how_many_calls_run_and_whether_it_is_shut_down
     executor = ParallelExecutor()
     assert repr(executor) == "<ParallelExecutor: no calls running>"
     with Gate() as gate:
-        executor.submit(gate.fetch)
+        executor.submit(gate.call)
         assert repr(executor) == "<ParallelExecutor: 1 call running>"
-        executor.submit(gate.fetch)
+        executor.submit(gate.call)
         assert repr(executor) == "<ParallelExecutor: 2 calls running>"
         executor.shutdown(wait=False)
         assert repr(executor) == "<ParallelExecutor: shut down, 2 calls running>"

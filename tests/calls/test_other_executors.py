@@ -365,7 +365,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Executor]:
         # until they did.
         for seconds in [0.05, 0.2, 1.0, 5.0]:
             wait([executor.submit(time.sleep, seconds) for _ in range(2)], LIMIT)
-            if not isinstance(executor, ThreadPoolExecutor) or len(executor._threads) == 2:
+            if not isinstance(executor, ThreadPoolExecutor) or len(executor._threads) == 2:  # noqa: SLF001  # The standard pool tells nobody.
                 break
         yield executor
 

@@ -370,7 +370,7 @@ def test_an_executor_that_is_dropped_without_shutdown_is_freed(watch: Watch) -> 
 
 
 class Manager:
-    """A manager that can fail."""
+    """A manager that can fail, and holds nothing of its block."""
 
     def __init__(self, value: object = None, *, enter: object = None, leave: object = None) -> None:
         self.value = value

@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import pytest
 
-from helpers import LIMIT, PYPY
+from helpers import LIMIT, PYPY, Manager
 from parallel import FutureCollection, ReturnWhen, parallel, parallel_map
 
 if sys.version_info < (3, 11):
@@ -255,13 +255,6 @@ def test_contexts_in_an_except_block_take_time_in_proportion() -> None:
 
 
 def test_contexts_of_an_exit_in_an_except_block_take_time_in_proportion() -> None:
-    class Manager:
-        def __enter__(self) -> None:
-            pass
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
     def prepare(count: int) -> Callable[[], object]:
         body = error_with_contexts(count)
         handled = error_with_contexts(count)

@@ -90,7 +90,7 @@ def silent_executor() -> Executor | None:
     return SilentExecutor()
 
 
-class Gate:
+class StuckCalls:
     """A place for calls to be stuck at until it is opened, at the end of its block at the latest.
 
     It also opens when a wait takes much too long, so that the test fails and does not block.
@@ -101,7 +101,7 @@ class Gate:
         self.opened = threading.Event()
         self.timer = threading.Timer(2 * AT_MOST, self.open)
 
-    def __enter__(self) -> Gate:
+    def __enter__(self) -> StuckCalls:
         self.timer.start()
         return self
 
@@ -149,7 +149,7 @@ slow_clocks = pytest.mark.parametrize("clock", [frozen, running_backwards], ids=
 def test_time_limit_passes_once_for_all_calls_by_any_clock(
     executor: Callable[[], Executor | None], return_when: Any, clock: Fake
 ) -> None:
-    with Gate(executor()) as gate:
+    with StuckCalls(executor()) as gate:
         calls = gate.stuck()
         with faked_clocks(clock), Duration() as duration:
             with pytest.raises(TimeoutError, match=f"{STUCK} of {STUCK}"):
@@ -163,7 +163,7 @@ def test_time_limit_passes_once_for_all_calls_by_any_clock(
 def test_time_limit_of_zero_passes_at_once_by_any_clock(
     executor: Callable[[], Executor | None], return_when: Any, clock: Fake
 ) -> None:
-    with Gate(executor()) as gate:
+    with StuckCalls(executor()) as gate:
         calls = gate.stuck()
         with faked_clocks(clock), Duration() as duration:
             with pytest.raises(TimeoutError, match=f"{STUCK} of {STUCK}"):
@@ -176,7 +176,7 @@ def test_time_limit_of_zero_passes_at_once_by_any_clock(
 def test_time_limit_passes_once_for_all_calls_by_the_real_clock(
     executor: Callable[[], Executor | None], return_when: Any
 ) -> None:
-    with Gate(executor()) as gate:
+    with StuckCalls(executor()) as gate:
         calls = gate.stuck()
         with Duration() as duration:
             with pytest.raises(TimeoutError, match=f"{STUCK} of {STUCK}"):
@@ -190,7 +190,7 @@ def test_time_limit_passes_once_for_all_calls_by_the_real_clock(
 def test_time_limit_does_not_pass_early_by_any_clock(
     executor: Callable[[], Executor | None], return_when: Any, clock: Fake
 ) -> None:
-    with Gate(executor()) as gate:
+    with StuckCalls(executor()) as gate:
         calls = gate.stuck()
         # However late the timer is, the results are right: it only has results() wait for a while.
         timer = threading.Timer(0.1, gate.opened.set)
@@ -215,7 +215,7 @@ def test_failure_goes_before_a_time_limit_by_any_clock(executor: Callable[[], Ex
             return failed if args == (STUCK // 2,) else inner.submit(fn, *args, **kwargs)
 
     inner = executor() or ThreadPoolExecutor(STUCK)
-    with Gate(inner) as gate:
+    with StuckCalls(inner) as gate:
         calls = parallel_map(gate.wait, range(STUCK), executor=OneFails())
         with faked_clocks(clock), Duration() as duration, pytest.raises(ValueError) as caught:
             calls.results(timeout=SECONDS)
@@ -233,7 +233,7 @@ def test_time_limit_of_enters_passes_once_by_any_clock(clock: Fake) -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
-    with Gate(None) as gate:
+    with StuckCalls(None) as gate:
         chain = parallel_contexts([Stuck() for _ in range(STUCK)], timeout=SECONDS)
         with faked_clocks(clock), Duration() as duration, pytest.raises(TimeoutError, match=f"{STUCK} of {STUCK}"):
             with chain:

@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from helpers import LIMIT, Uncaught
+from helpers import LIMIT, Manager, Uncaught
 from parallel import FutureCollection, ReturnWhen, parallel, parallel_contexts, parallel_map
 
 if sys.version_info < (3, 11):
@@ -186,22 +186,11 @@ def test_exception_that_two_calls_raise_is_in_a_group_once(barrier: threading.Ba
 
 def test_exception_that_two_enters_raise_is_raised_itself() -> None:
     error = BrokenError()
-    exits: list[Any] = []
-
-    class Manager:
-        def __init__(self, *, fails: bool) -> None:
-            self.fails = fails
-
-        def __enter__(self) -> None:
-            if self.fails:
-                raise error
-
-        def __exit__(self, kind: object, value: BaseException | None, traceback: object) -> None:
-            exits.append(value)
-
+    failing, entered, failing_too = Manager(enter=error), Manager(), Manager(enter=error)
     with pytest.raises(BrokenError) as caught:
-        with parallel_contexts([Manager(fails=True), Manager(fails=False), Manager(fails=True)]):
+        with parallel_contexts([failing, entered, failing_too]):
             pytest.fail("the body ran")
     assert caught.value is error
-    assert len(exits) == 1
-    assert exits[0] is error
+    assert failing.exits == failing_too.exits == []
+    (exited_with,) = entered.exits
+    assert exited_with is error

@@ -351,7 +351,7 @@ class Editor:
 
     def kill(self) -> None:
         """Ends the server, if it has not ended."""
-        server = self._client._server
+        server = self._client._server  # noqa: SLF001  # pygls has nothing else for it.
         if server is not None and server.returncode is None:
             server.kill()
 

@@ -65,7 +65,7 @@ def test_each_exit_is_given_the_exception_of_the_body_with_its_traceback(log: li
         assert exc_type is ValueError
         assert exc_value is error
         assert traceback is own_traceback
-        assert traceback.tb_frame is sys._getframe()
+        assert traceback.tb_frame is sys._getframe()  # noqa: SLF001  # As documented.
         assert handled[1] is error
     assert len(seen) == len("ab")
 
@@ -279,7 +279,7 @@ def test_a_collection_can_be_entered_again_after_it_failed(log: list[str]) -> No
     block = parallel(failing)
     with pytest.raises(OSError, match="^$"):
         block.__enter__()
-    failing.behaviour.clear()
+    failing.on_enter = None
     with block as values:
         assert values == ("a",)
 

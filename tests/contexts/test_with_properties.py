@@ -49,7 +49,7 @@ def waits_for_manager(thread: int) -> bool:
     collects = gc.isenabled()
     gc.disable()
     try:
-        code = sys._current_frames()[thread].f_code
+        code = sys._current_frames()[thread].f_code  # noqa: SLF001  # As documented.
         return code.co_name == "wait" and os.path.dirname(code.co_filename) == LIBRARY  # noqa: PTH120  # As above.
     finally:
         if collects:

@@ -913,20 +913,20 @@ def test_whenever_a_task_is_cancelled_what_was_entered_is_exited_once(log: list[
 
 def step_until_suspended(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> bool:
     """Runs a coroutine in the caller's own context, until it ends or waits for something else than a future."""
-    outer_loop = asyncio._get_running_loop()
+    outer_loop = asyncio._get_running_loop()  # noqa: SLF001  # As documented for event loops.
     try:
         while True:
-            asyncio._set_running_loop(loop)
+            asyncio._set_running_loop(loop)  # noqa: SLF001  # As documented for event loops.
             awaited: Any = coroutine.send(None)
             if awaited is None:
                 return True
-            asyncio._set_running_loop(None)
-            awaited._asyncio_future_blocking = False
+            asyncio._set_running_loop(None)  # noqa: SLF001  # As documented for event loops.
+            awaited._asyncio_future_blocking = False  # noqa: SLF001  # As a task does.
             loop.run_until_complete(awaited)
     except StopIteration:
         return False
     finally:
-        asyncio._set_running_loop(outer_loop)
+        asyncio._set_running_loop(outer_loop)  # noqa: SLF001  # As documented for event loops.
 
 
 def under_async_with(managers: Sequence[Any], body: Callable[[tuple[Any, ...]], None]) -> None:

@@ -183,7 +183,7 @@ def wait_until_others_wait() -> None:
     same = 0
     while same < 3 and time.monotonic() < end:
         time.sleep(0.001)
-        frames = sys._current_frames()
+        frames = sys._current_frames()  # noqa: SLF001  # As documented.
         del frames[threading.get_ident()]
         places = {ident: (frame.f_code, frame.f_lasti) for ident, frame in frames.items()}
         same = same + 1 if places == before else 0

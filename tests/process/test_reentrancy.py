@@ -27,6 +27,7 @@ from helpers import (
     ExceptionGroup,
     Gate,
     InterruptError,
+    Manager,
     Rotation,
     Uncaught,
     fail,
@@ -45,14 +46,6 @@ from parallel import (
 )
 
 
-class Manager:
-    def __enter__(self) -> int:
-        return 1
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
 def use_everything() -> None:
     """Makes calls of every kind, and waits for them."""
     assert parallel(int)().parallel(str)(1).results() == (0, "1")
@@ -60,8 +53,8 @@ def use_everything() -> None:
     assert parallel_map(abs, [-1, 2]).results() == (1, 2)
     with ParallelExecutor() as executor:
         assert executor.submit(int).result(LIMIT) == 0
-    with parallel(Manager()).parallel(Manager()) as values:
-        assert values == (1, 1)
+    with parallel(Manager("a")).parallel(Manager("b")) as values:
+        assert values == ("a", "b")
     with pytest.raises(ZeroDivisionError):
         parallel(fail)(ZeroDivisionError()).results()
 
@@ -254,7 +247,7 @@ class Rain:
         self._depth = 0
         self.count = 0
 
-    def _handle(self, _: int, frame: FrameType | None) -> None:
+    def handle_signal(self, _: int, frame: FrameType | None) -> None:
         # A slow machine would nest handlers for ever. And what waits for a thread in the middle of Thread.start() may
         # hold the lock that the thread needs to begin.
         if self._depth > 3 or frame is None or frame.f_code.co_filename == threading.__file__:
@@ -268,7 +261,7 @@ class Rain:
             self._depth -= 1
 
     def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGALRM, self._handle)
+        self._before = signal.signal(signal.SIGALRM, self.handle_signal)
         signal.setitimer(signal.ITIMER_REAL, self._seconds, self._seconds)
 
     def __exit__(self, *_: object) -> None:
@@ -358,7 +351,7 @@ class Interrupts(Rain):
         # before the first line of an __exit__ has run keeps any manager that is written in Python from being exited.
         ours = code.co_filename == __file__ or Path(code.co_filename).parent == LIBRARY
         # Nor is this handler interrupted by itself: what it interrupts may be the standard's code.
-        return ours and code not in (FutureContextCollection.__exit__.__code__, Rain._handle.__code__)
+        return ours and code not in (FutureContextCollection.__exit__.__code__, Rain.handle_signal.__code__)
 
     def strike(self, func: Callable[[], object]) -> None:
         """Calls ``func``, and takes what comes of being interrupted."""
