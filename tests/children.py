@@ -69,9 +69,9 @@ STRICT = [*([] if sys.version_info < (3, 9) else ["-X", "dev"]), "-W", "error"]
 # From 3.12 on, forking with threads is deprecated; what happens then is what some tests are about.
 FORKS = [*STRICT, "-W", "ignore:This process:DeprecationWarning"]
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 starts_threads_at_exit = pytest.mark.skipif(
-    (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started once the main thread has ended"
+    (3, 12) <= sys.version_info < (3, 12, 3), reason="3.12.0 to 3.12.2 start no thread once the main thread has ended"
 )
 
 

@@ -257,7 +257,7 @@ def test_repr_of_an_executor_says_how_many_calls_run_and_whether_it_is_shut_down
     assert repr(executor) == "<ParallelExecutor: shut down>"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_repr_of_an_executor_counts_no_calls_of_the_parent_process() -> None:
     program = """
 import os, threading

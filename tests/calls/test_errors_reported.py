@@ -172,7 +172,7 @@ def test_an_error_that_comes_after_failures_went_before_the_timeout_is_reported(
     assert settled(uncaught) == [late]
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a signal that comes by itself")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that sends signals")
 def test_an_error_that_comes_after_an_interrupt_is_reported(gate: threading.Event, uncaught: list[Uncaught]) -> None:
     late = SecondError()
     calls = parallel(fail_behind)(gate, late)

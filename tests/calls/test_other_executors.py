@@ -329,7 +329,7 @@ class Hold:
 @pytest.fixture
 def hold(tmp_path: Path) -> Hold:
     if not hasattr(os, "mkfifo"):
-        pytest.skip("needs pipes with names")
+        pytest.skip("this system has no named pipes")
     return Hold(tmp_path)
 
 
@@ -374,7 +374,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Executor]:
 def sending_pool(pool: Executor) -> Executor:
     """A pool that sends calls somewhere else."""
     if type(pool) is ThreadPoolExecutor:
-        pytest.skip("threads share everything")
+        pytest.skip("threads share everything, so nothing is sent")
     return pool
 
 

@@ -50,7 +50,7 @@ def test_parallel_is_the_function_in_whatever_order_submodules_are_imported() ->
     run_python(code)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="below 3.11 two packages stand in for what typing lacks")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before 3.11 two packages stand in for what typing lacks")
 def test_importing_imports_the_standard_library_only() -> None:
     code = "import sys; import parallel; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(run_python(code).split()) - set(run_python("import sys; print(*sys.modules)").split())

@@ -29,7 +29,8 @@ from helpers import (
 from parallel import ParallelExecutor, ReturnWhen, parallel, parallel_contexts, parallel_map
 
 pytestmark = pytest.mark.skipif(
-    platform.python_implementation() != "CPython", reason="elsewhere the collector frees everything, in its own time"
+    platform.python_implementation() != "CPython",
+    reason="only CPython counts references; others free everything in their own time",
 )
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))

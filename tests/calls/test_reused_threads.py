@@ -47,7 +47,7 @@ def has_pthread_attributes() -> bool:
 
 
 needs_pthread_attributes = pytest.mark.skipif(
-    not has_pthread_attributes(), reason="asks the C library of Linux for the size of a stack"
+    not has_pthread_attributes(), reason="only the C library of Linux tells the size of a thread's stack"
 )
 MEASURE = """
 import ctypes

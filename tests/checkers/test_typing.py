@@ -422,7 +422,7 @@ def test_limit_is_the_checkers_own(name: str, project: Path) -> None:
     assert not unseen & reported
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="before, what @asynccontextmanager makes could not be called")
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="what @asynccontextmanager makes can be called from 3.10 on")
 @pytest.mark.parametrize("name", CHECKERS)
 def test_checker_finds_nothing_in_mistakes_that_are_left_to_the_run(name: str, project: Path) -> None:
     assert not [report for report in reports_of(name, project, CURRENT_VERSION) if report.file == "unseen.py"]

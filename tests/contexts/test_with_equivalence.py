@@ -109,7 +109,9 @@ def test_exception_of_an_exit_shows_the_block_and_the_managers_frames() -> None:
     assert frames(under_parallel)[: -len(of_manager)].count("under_parallel") == 1
 
 
-_FROM_3_9 = pytest.mark.skipif(sys.version_info < (3, 9), reason="ExitStack makes a cycle, on which raise never ends")
+_FROM_3_9 = pytest.mark.skipif(
+    sys.version_info < (3, 9), reason="on 3.8 ExitStack makes a cycle of contexts, on which raise never ends"
+)
 
 
 @pytest.mark.parametrize(

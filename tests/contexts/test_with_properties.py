@@ -457,7 +457,9 @@ def test_managers_that_enter_too_late_are_exited_on_their_own(program: Program) 
     assert_exits_were_given(run, TimeoutError)
 
 
-needs_signals = pytest.mark.skipif(not CAN_INTERRUPT, reason="no thread can interrupt the main thread while that waits")
+needs_signals = pytest.mark.skipif(
+    not CAN_INTERRUPT, reason="on this system no thread can interrupt the main thread while that waits"
+)
 
 
 @needs_signals

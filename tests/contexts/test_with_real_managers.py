@@ -115,7 +115,7 @@ def test_a_lock_cannot_stand_in_a_chain_twice() -> None:
     lock.release()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no such signal")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
 def test_signal_handlers_cannot_be_set_by_a_manager() -> None:
     @contextmanager
     def ignoring() -> Iterator[None]:

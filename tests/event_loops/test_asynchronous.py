@@ -941,7 +941,7 @@ def under_async_with(managers: Sequence[Any], body: Callable[[tuple[Any, ...]], 
         loop.close()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="a cycle of contexts can hang older interpreters")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before 3.11 a cycle of contexts can hang the interpreter")
 @pytest.mark.skipif(PYPY, reason="PyPy adds frames to tracebacks later than CPython does")
 def test_random_programs_see_no_difference_to_with(monkeypatch: pytest.MonkeyPatch) -> None:
     # The comparison leaves out the frames of its own functions of that name. A loop has some, too.

@@ -32,7 +32,7 @@ SCRIPTS = (
     "with_block",
 )
 
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are in the repository only")
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="benchmarks/ is in the repository only")
 
 
 def run(script: str, *arguments: str) -> str:

@@ -62,7 +62,7 @@ def marks_of(page: Path) -> list[pytest.MarkDecorator]:
     return [pytest.mark.skipif(PYPY, reason=reason)] if page.name == "calls.md" else []
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="the pages are written for the newer syntax and names")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the pages are written in the syntax of 3.11")
 @pytest.mark.parametrize("page", [pytest.param(page, marks=marks_of(page), id=page_id(page)) for page in PAGES])
 def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = parsed(page)
@@ -84,7 +84,7 @@ def code_of(page: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="the pages are written for the newer syntax and names")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the pages are written in the syntax of 3.11")
 def test_the_code_of_the_pages_type_checks(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     for page in PAGES:
@@ -141,6 +141,13 @@ def test_the_tests_that_the_pages_name_exist() -> None:
     named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
     assert named
     assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
+def test_the_files_of_tests_that_the_pages_name_exist() -> None:
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md"]
+    named = {name for page in pages for name in re.findall(r"\btests/[\w/]+\.\w+", page.read_text(encoding="utf-8"))}
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_readme_shows_the_output_of_its_main_job() -> None:

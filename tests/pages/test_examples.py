@@ -25,7 +25,9 @@ EXAMPLES = ROOT / "examples"
 MISSION = [ROOT / "tests" / "example1.py", ROOT / "tests" / "example2.py"]
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 
-posix_only = pytest.mark.skipif(os.name != "posix", reason="file names, links, pipes and terminals as POSIX has them")
+posix_only = pytest.mark.skipif(
+    os.name != "posix", reason="this system has no file names, links, pipes and terminals as POSIX has them"
+)
 
 
 def run(program: Path, *args: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -123,7 +125,7 @@ def test_hash_tree_follows_links_to_files_and_skips_what_is_no_file(tmp_path: Pa
     assert sums == f"{digest_of(b'content')}  ./file\n{digest_of(b'content')}  ./link\n"
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that not even root can read")
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system has no file that not even root can read")
 def test_hash_tree_reports_unreadable_files_after_the_rest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     (tmp_path / "b").symlink_to("/proc/self/mem")

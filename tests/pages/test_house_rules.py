@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "check_house_rules.py"
 @pytest.fixture(scope="module")
 def rules() -> Any:
     if not SCRIPT.exists():
-        pytest.skip("the script is in the repository only")
+        pytest.skip("tools/ is in the repository only")
     spec = importlib.util.spec_from_file_location("check_house_rules", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -149,3 +149,16 @@ def test_test_name_of_more_than_80_characters_is_found(rules: Any, tmp_path: Pat
     assert findings(rules, tmp_path, "tests/calls/test_calls.py", f"def {name}(): ...") == []
     (found,) = findings(rules, tmp_path, "tests/calls/test_calls.py", f"async def {name}x(): ...")
     assert found == f"names a test in 81 characters: {name}x"
+
+
+@pytest.mark.parametrize(
+    "source", ["from parallel import _sync", "import parallel._sync", "from parallel._sync import Latch"]
+)
+def test_private_part_in_a_test_outside_of_unit_is_found(rules: Any, tmp_path: Path, source: str) -> None:
+    expected = ["imports parallel._sync, which only tests in unit/ do"]
+    assert findings(rules, tmp_path, "tests/calls/test_calls.py", f"def test() -> None:\n    {source}") == expected
+
+
+def test_private_part_in_a_test_of_unit_is_allowed(rules: Any, tmp_path: Path) -> None:
+    assert findings(rules, tmp_path, "tests/unit/test_sync.py", "from parallel._sync import Latch") == []
+    assert findings(rules, tmp_path, "tests/calls/test_calls.py", "from parallel import parallel") == []

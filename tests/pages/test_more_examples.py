@@ -105,7 +105,7 @@ def test_the_http_server_answers_from_its_three_sources() -> None:
 
 @pytest.mark.skipif(
     signal.getsignal(signal.SIGINT) is not signal.default_int_handler or sys.platform == "win32",
-    reason="Ctrl-C reaches no program here",
+    reason="Ctrl-C does not reach child programs here",
 )
 def test_the_http_server_ends_quietly_when_it_is_told() -> None:
     with http_server() as (process, _):

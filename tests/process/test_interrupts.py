@@ -18,7 +18,7 @@ from helpers import LIMIT
 LOOKS = 5
 """How many looks in a row must see a thread asleep."""
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals as POSIX has them")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no signals as POSIX has them")
 
 PREAMBLE = """
 import signal, threading, time

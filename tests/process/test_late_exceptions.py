@@ -34,7 +34,7 @@ def test_wait_that_exhausts_the_stack_loses_no_result(way: str) -> None:
     run("frames", way)
 
 
-@pytest.mark.skipif(PYPY, reason="PyPy cannot send exceptions to threads")
+@pytest.mark.skipif(PYPY, reason="PyPy cannot raise exceptions in other threads")
 @pytest.mark.parametrize(("moment", "kind"), Rotation(KINDS).pairs(["ended", "callback", "idle"]))
 def test_exception_sent_to_a_thread_after_its_call_loses_no_later_call(moment: str, kind: str) -> None:
     run(moment, kind)

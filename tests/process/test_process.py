@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 
 import children
-from children import FORKS
+from children import FORKS, starts_threads_at_exit
 from helpers import LIMIT, PYPY
 
 PRELUDE = f"""{children.PRELUDE}
@@ -37,11 +37,6 @@ run = partial(children.run, flags=FORKS, prelude=PRELUDE)
 
 
 # The exit
-
-
-starts_threads_at_exit = pytest.mark.skipif(
-    (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started once the main thread has ended"
-)
 
 
 @starts_threads_at_exit
@@ -244,7 +239,7 @@ def test_a_finalizer_that_runs_when_modules_have_been_emptied_does_not_hang() ->
 
 # Forks
 
-posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 FORK = """
 def fork(do):
     child = os.fork()
@@ -467,7 +462,7 @@ def test_subprocesses_can_be_run_from_many_calls_at_once() -> None:
 # No memory for threads
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only on Linux the test can limit memory")
 def test_without_memory_for_threads_nothing_is_half_started_and_later_all_works() -> None:
     code = """
     import resource
@@ -542,7 +537,7 @@ def run_in_interpreter(code):
         _interpreters.destroy(interpreter)
 """
 needs_interpreters = pytest.mark.skipif(
-    sys.version_info < (3, 13) or PYPY, reason="before 3.13 interpreters end the process that has threads in them"
+    sys.version_info < (3, 13) or PYPY, reason="before 3.13 a subinterpreter with threads ends the whole process"
 )
 
 
@@ -603,7 +598,7 @@ def test_a_signal_handler_can_use_everything_during_waits_and_at_the_exit() -> N
     assert len(lines) == 4
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="below 3.10 Thread.start itself waits for that lock")
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="before 3.10 Thread.start itself waits for that lock")
 def test_a_signal_handler_can_start_a_call_in_the_middle_of_threading_enumerate() -> None:
     run("""
     calls = []

@@ -28,7 +28,7 @@ def seconds_to_end(number: int) -> float:
 
 
 @starts_threads_at_exit
-@pytest.mark.skipif(IS_QUICK, reason="takes long; other tests count the steps")
+@pytest.mark.skipif(IS_QUICK, reason="takes long; the quick profile leaves it out")
 def test_program_with_thousands_of_unfinished_calls_ends_soon() -> None:
     fewer, more = map(seconds_to_end, (2_000, 4_000) if IS_NIGHTLY else (500, 1_000))
     assert more < max(20, 3 * fewer)
@@ -64,7 +64,7 @@ atexit.register(lambda: say(next(steps)))
 
 
 @starts_threads_at_exit
-@pytest.mark.skipif(PYPY, reason="counts the steps of the bytecode of CPython")
+@pytest.mark.skipif(PYPY, reason="PyPy has no steps of bytecode to count")
 def test_end_of_program_takes_steps_in_proportion_to_its_calls() -> None:
     (fewer,), (more,) = (run(CALLS_THAT_END_IN_TURN.format(number=number)) for number in (40, 320))
     # Eight times as many calls: eight times as many steps, or sixty-four times where each end looks at all calls.

@@ -241,7 +241,7 @@ def test_unfinished_calls_are_waited_for_without_the_private_hook() -> None:
     assert run(code, prelude=hide + PRELUDE) == ["ended"]
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 10), reason="Python 3.10 has public functions for it")
+@pytest.mark.skipif(sys.version_info >= (3, 10), reason="only before 3.10 the library reads private names of threading")
 @pytest.mark.parametrize("name", ["_trace_hook", "_profile_hook"])
 def test_calls_are_not_traced_where_threading_does_not_tell_the_hook(
     monkeypatch: pytest.MonkeyPatch, name: str

@@ -25,7 +25,9 @@ BLOCKS = ["block", "block_with_parallel_exit"]
 QUESTIONS = ["results", "results_with_timeout", "results_at_first_exception"]
 QUESTIONS_ABOUT_FAILURES = [f"failed_{name}" for name in QUESTIONS]
 
-needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals that come by themselves")
+needs_signals = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="this system has no timer that sends signals"
+)
 needs_signals_between_calls_only = pytest.mark.skipif(
     sys.version_info < (3, 10) or PYPY,
     reason="before 3.10 and on PyPy handlers run between any two instructions: any `with` may lose an exit",

@@ -270,7 +270,9 @@ class Rain:
         gc.collect()  # What is left of interrupted code complains now, not in the next test.
 
 
-needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals that come by themselves")
+needs_signals = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="this system has no timer that sends signals"
+)
 needs_reentrant_threads = pytest.mark.skipif(
     sys.version_info < (3, 10), reason="before 3.10 a thread cannot be started in the middle of starting one"
 )

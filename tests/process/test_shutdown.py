@@ -171,7 +171,7 @@ def test_what_idle_threads_keep_in_thread_locals_is_freed_by_shutdown() -> None:
 
 
 @needs_fork
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="counts threads as Linux does")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells the threads of a process")
 def test_fork_after_shutdown_is_that_of_a_program_with_one_thread() -> None:
     code = """
     make_idle_threads(10)

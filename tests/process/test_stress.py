@@ -31,7 +31,7 @@ def run(*arguments: str, seconds: float = 0) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="forks, and ends what hangs by a signal")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forks, and no signals that end what hangs")
 def test_every_call_runs_once_and_every_manager_is_left_once_under_stress() -> None:
     lines = run(str(PROGRAM), "--seconds", str(SECONDS), "--seed", SEED, seconds=SECONDS)
     numbers = {what: int(number) for number, what in (line.split(maxsplit=1) for line in lines)}

@@ -20,7 +20,9 @@ from parallel._call_future import CallFuture, _LatchFuture, _PlainFuture, _works
 IS_AS_KNOWN = _works(_LatchFuture)
 """Whether this interpreter's futures are made as the library knows them."""
 
-needs_latch_future = pytest.mark.skipif(not IS_AS_KNOWN, reason="futures are made otherwise here")
+needs_latch_future = pytest.mark.skipif(
+    not IS_AS_KNOWN, reason="this interpreter's futures differ, so the library uses the standard ones"
+)
 
 
 class Waiter:
@@ -298,7 +300,7 @@ def run_child(program: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(PYPY, reason="has no counts at which it collects garbage")
+@pytest.mark.skipif(PYPY, reason="PyPy has no counts at which it collects garbage")
 def test_finalizer_may_run_in_the_middle_of_everything() -> None:
     # With this allocator, a process that uses memory that has been freed crashes.
     run_child(FINALIZED_IN_THE_MIDDLE, PYTHONMALLOC="debug")

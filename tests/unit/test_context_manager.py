@@ -39,7 +39,7 @@ from parallel._unwinding import Delivery, Outcome, Unwinding
 
 _variable: ContextVar[str] = ContextVar("variable", default="unset")
 
-needs_reference_counts = pytest.mark.skipif(PYPY, reason="frees nothing without a collection")
+needs_reference_counts = pytest.mark.skipif(PYPY, reason="PyPy frees nothing without a collection")
 
 
 def nothing() -> object:
@@ -246,7 +246,7 @@ print(status, ran)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_function_sent_in_a_forked_child_runs_on_the_sender() -> None:
     command = [sys.executable, "-W", "ignore", "-c", IN_A_FORKED_CHILD]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)

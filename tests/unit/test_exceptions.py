@@ -304,7 +304,7 @@ def test_raise_replaces_the_librarys_entries_at_the_start_by_its_own(cls: Any) -
     assert names_of_frames(error) == ["raise_unchanged", "raise_it"]
 
 
-@pytest.mark.skipif(PYPY, reason="frees nothing without a collection")
+@pytest.mark.skipif(PYPY, reason="PyPy frees nothing without a collection")
 def test_raised_exception_is_in_no_cycle_of_references() -> None:
     class NotedError(Exception):
         """An exception that can be weakly referenced."""
@@ -371,7 +371,7 @@ def test_bare_raise_raises_what_is_being_handled(cls: Any) -> None:
     assert context_of(error) is None
 
 
-@pytest.mark.skipif(PYPY, reason="frees nothing without a collection")
+@pytest.mark.skipif(PYPY, reason="PyPy frees nothing without a collection")
 def test_handled_exception_is_in_no_cycle_of_references() -> None:
     error = PlainError()
     noted = weakref.ref(error)

@@ -36,7 +36,7 @@ BREAKS: dict[str, tuple[Any, str, Any]] = {
 """Ways to break the library: an object, its attribute, and what takes the attribute's place."""
 
 
-@pytest.mark.skipif(SUBJECT != "parallel", reason="breaks the library")
+@pytest.mark.skipif(SUBJECT != "parallel", reason="breaks this library, and another subject is under test")
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
 def test_random_programs_notice_a_broken_library(broken: tuple[Any, str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*broken)

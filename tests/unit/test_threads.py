@@ -585,7 +585,7 @@ def sleeping_programs() -> frozenset[str]:
     return frozenset(asleep)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts context switches as Linux does")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the context switches of each thread")
 @pytest.mark.parametrize("wait", WAITS)
 def test_waiting_thread_does_not_wake_up(wait: str) -> None:
     assert wait in sleeping_programs()

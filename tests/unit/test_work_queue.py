@@ -454,7 +454,7 @@ def test_get_whose_wait_is_interrupted_is_not_waiting(queue: Numbers, script: Sc
     assert queue.get(wakeup, 0) == 1
 
 
-@pytest.mark.skipif(PYPY, reason="raises no exceptions in other threads")
+@pytest.mark.skipif(PYPY, reason="PyPy cannot raise exceptions in other threads")
 def test_asynchronous_exception_leaves_no_waiting_thread_behind(queue: Numbers, script: Script) -> None:
     idents: list[int] = []
 
