@@ -12,6 +12,7 @@ from typing import Callable, Match
 import pytest
 
 from children import PRELUDE, run, starts_threads_at_exit
+from helpers import count_idle_threads, wait_until
 from parallel import parallel
 
 SOURCE = Path(threading.__file__)
@@ -246,6 +247,9 @@ def test_unfinished_calls_are_waited_for_without_the_private_hook() -> None:
 def test_calls_are_not_traced_where_threading_does_not_tell_the_hook(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    # threading itself fails in a new thread then.
+    parallel(str)(1).results()
+    wait_until(count_idle_threads)
     monkeypatch.delattr(threading, name)
     assert parallel(str)(1).results() == ("1",)
     monkeypatch.undo()

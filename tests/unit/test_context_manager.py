@@ -1014,11 +1014,19 @@ def test_signal_handler_that_raises_while_outcomes_are_taken_loses_none(
     assert sorted(each[0] for each in log) == ["a", "b", "c"]
 
 
+@needs_reference_counts
 def test_exits_in_turn_hold_nothing_when_they_are_done() -> None:
-    manager, error = Scripted(), ValueError()
+    class BodyError(Exception):
+        pass
+
+    error = BodyError()
+    reference = weakref.ref(error)
     exits = ExitsInTurn()
-    assert exits.run([entered(manager)], Unwinding(error, None)).error is error
-    assert exits._unwinding.error is None
+    assert exits.run([entered(Scripted())], Unwinding(error, None)).error is error
+    del error
+    wait_for_idle_threads()
+    assert reference() is None
+    del exits
 
 
 def test_late_exit_leaves_the_traceback_of_what_was_raised_meanwhile() -> None:

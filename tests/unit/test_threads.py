@@ -142,18 +142,6 @@ def test_every_way_to_call_reuses_idle_threads(pool: _process.Pool, start: Calla
     assert len(idents) <= 2
 
 
-def test_idle_thread_is_woken_before_the_runnable_is_made(threads: OwnThreads) -> None:
-    threads.run_together(1)
-    before = threads._queue._round
-
-    def make_task() -> Task:
-        # The woken thread has looked for a runnable meanwhile.
-        wait_until(lambda: threads._queue._round is not before)
-        return Task(int)
-
-    assert threads.start(make_task, ()).name == "task"
-
-
 def test_runnable_is_performed_at_once_while_all_threads_are_busy(threads: OwnThreads) -> None:
     release = threading.Event()
     for number in range(1, 20):
