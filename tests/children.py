@@ -9,11 +9,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import pytest
 
-from conftest import LIMIT
+from helpers import LIMIT
 
 PRELUDE = """
 import atexit, os, signal, sys, threading, time
@@ -49,6 +49,10 @@ def wait_until(condition, limit=15):
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.001)
 
+def wait_for_idle_threads():
+    others = lambda: [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    wait_until(lambda: {thread.name for thread in others()} <= {"parallel (idle)"})
+
 def make_idle_threads(number=1):
     # The executor's calls run until their threads are idle: a thread has a result to give a moment before that.
     barrier, executor = threading.Barrier(number), ParallelExecutor()
@@ -65,9 +69,9 @@ STRICT = [*([] if sys.version_info < (3, 9) else ["-X", "dev"]), "-W", "error"]
 # From 3.12 on, forking with threads is deprecated; what happens then is what some tests are about.
 FORKS = [*STRICT, "-W", "ignore:This process:DeprecationWarning"]
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 starts_threads_at_exit = pytest.mark.skipif(
-    (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started once the main thread has ended"
+    (3, 12) <= sys.version_info < (3, 12, 3), reason="3.12.0 to 3.12.2 start no thread once the main thread has ended"
 )
 
 
@@ -94,17 +98,9 @@ def run_to_end(
     )
 
 
-def run(
-    code: str,
-    *,
-    flags: Sequence[str] = STRICT,
-    prelude: str = PRELUDE,
-    path: Sequence[object] = (),
-    environment: Mapping[str, str] | None = None,
-    limit: float = LIMIT,
-) -> list[str]:
+def run(code: str, *, exit_code: int = 0, **options: Any) -> list[str]:
     """Runs a program to its end; gives the lines that it printed, and fails if it complained of anything."""
-    done = run_to_end(code, flags=flags, prelude=prelude, path=path, environment=environment, limit=limit)
+    done = run_to_end(code, **options)
     assert not done.stderr, done.stderr
-    assert done.returncode == 0, f"exit code {done.returncode}, after {done.stdout}"
+    assert done.returncode == exit_code, f"exit code {done.returncode}, after {done.stdout}"
     return done.stdout.splitlines()

@@ -1,24 +1,21 @@
-"""What all tests share: no thread outlives its test, and hypothesis profiles."""
+"""What holds for all tests: no thread outlives its test, no error is lost; and Hypothesis's profiles."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import itertools
 import os
-import platform
 import sys
 import tempfile
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Callable, Coroutine, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
-from parallel import _process, _thread
+from helpers import LIMIT, PROFILE, PYPY, Run, Uncaught, busy_threads, free_garbage, give_own_threads, wait_until
 
 settings.register_profile(
     "ci",
@@ -29,22 +26,7 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=30)
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000, derandomize=False)
-
-S = TypeVar("S")
-K = TypeVar("K")
-
-PYPY = platform.python_implementation() == "PyPy"
-
-# A random program takes PyPy a second: few of them are compiled before they have ended.
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick" if PYPY else "ci")
 settings.load_profile(PROFILE)
-IS_QUICK = PROFILE == "quick"
-"""Whether to try fewer inputs: where the same tests run on many interpreters."""
-IS_NIGHTLY = PROFILE == "nightly"
-"""Whether to try all combinations, which takes half an hour."""
-
-LIMIT = 30.0
-"""For how many seconds a test waits for what must happen, before it fails."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,65 +50,6 @@ def make_hypothesis_ready(_: None) -> None:
     """Has Hypothesis make its random generator, of which it wants to know from the collector who holds it."""
 
 
-class Rotation(Generic[K]):
-    """Pairs scenarios with kinds of something, in turn: every scenario and every kind is tried, not every pair.
-
-    Each Python version begins with another kind. The profile ``nightly`` has all pairs.
-    """
-
-    def __init__(self, kinds: Sequence[K]) -> None:
-        self._kinds = kinds
-        self._turn = itertools.count(sys.version_info[1])
-
-    def pairs(self, scenarios: Iterable[S], number: int = 1) -> list[tuple[S, K]]:
-        """Pairs each scenario with ``number`` of the kinds."""
-        return [(scenario, kind) for scenario in scenarios for kind in self.some(number)]
-
-    def some(self, number: int) -> list[K]:
-        """Returns the next ``number`` kinds, or all."""
-        if IS_NIGHTLY or number >= len(self._kinds):
-            return list(self._kinds)
-        return [self._kinds[next(self._turn) % len(self._kinds)] for _ in range(number)]
-
-
-def busy_threads() -> list[threading.Thread]:
-    """All threads but the library's idle ones, which end by themselves."""
-    return [thread for thread in threading.enumerate() if thread.name != _thread.IDLE_NAME]
-
-
-def free_garbage() -> None:
-    """Frees what nobody holds any more, which PyPy does only when it collects garbage."""
-    if PYPY:
-        gc.collect()
-
-
-def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> None:
-    """Waits for what no event tells of; fails if it does not happen."""
-    begun = time.monotonic()
-    for turn in itertools.count(1):
-        if condition():
-            return
-        assert time.monotonic() < begun + limit, "it did not happen in time"
-        time.sleep(0.001)
-        if turn % 100 == 0:  # A collection takes PyPy long, and what is waited for is mostly something else.
-            free_garbage()
-
-
-def rounds_until(condition: Callable[[], object], limit: float = LIMIT) -> Iterator[int]:
-    """Yields the numbers of rounds until enough has happened, however long a round takes; fails if it never does."""
-    end = time.monotonic() + limit
-    for number in itertools.count():
-        if condition():
-            return
-        assert time.monotonic() < end, f"not enough happened in {number} rounds"
-        yield number
-
-
-def wait_for_idle_threads() -> None:
-    """Waits until no thread of the library does anything."""
-    wait_until(lambda: not _process.pool.unfinished)
-
-
 @pytest.fixture(autouse=True)
 def no_thread_outlives_its_test() -> Iterator[None]:
     """Fails a test that leaves a thread behind, but for the library's idle ones."""
@@ -141,16 +64,9 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     try:
         wait_until(none_is_left)
     except AssertionError:
-        frames = sys._current_frames()
+        frames = sys._current_frames()  # noqa: SLF001  # As documented.
         stacks = ["".join(traceback.format_stack(frames.get(thread.ident or 0))) for thread in left]
         pytest.fail("\n\n".join(f"{thread!r} is left, in\n{stack}" for thread, stack in zip(left, stacks)))
-
-
-class Uncaught(NamedTuple):
-    """What ``threading.excepthook`` was given."""
-
-    exc_value: BaseException | None
-    thread_name: str
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +89,36 @@ def _uncaught(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def uncaught(_uncaught: list[Uncaught]) -> list[Uncaught]:
     """What was reported through ``threading.excepthook`` during the test."""
     return _uncaught
+
+
+@pytest.fixture
+def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of the test's own: whatever becomes of them, other tests have others."""
+    give_own_threads(monkeypatch)
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What managers did."""
+    return []
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs a coroutine on a new loop, as ``asyncio.run`` does; whatever a loop has to complain of fails the test."""
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if request.param == "uvloop":
+        new_loop = pytest.importorskip("uvloop", reason="uvloop is not installed").new_event_loop
+    problems: list[dict[str, Any]] = []
+
+    def run_on_new_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        loop = new_loop()
+        try:
+            loop.set_debug(True)
+            loop.set_exception_handler(lambda _, problem: problems.append(problem))
+            return loop.run_until_complete(asyncio.wait_for(coroutine, 2 * LIMIT))
+        finally:
+            loop.close()
+
+    yield run_on_new_loop
+    assert problems == []

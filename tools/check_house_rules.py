@@ -39,6 +39,9 @@ USES_PRIVATE_NAMES = ("_compat", "_call_future")
 OF_EXCEPTIONS = {"__cause__", "__context__", "__suppress_context__", "__traceback__", "tb_next"}
 CHANGES_EXCEPTIONS = {"add_note", "with_traceback"}
 
+USE_PRIVATE_PARTS = ("helpers.py", "stress.py")
+"""The files of the tests outside of ``unit/`` that use private parts of the library."""
+
 MOST_LINES = 400
 LONGEST_TEST_NAME = 80
 BAD_BEGINNING = re.compile(r"(?:^|[.!?]\s+)(?=((?:What|Whoever|Those|One)\s.*?)(?:[.!?](?:\s|$)|$))")
@@ -168,6 +171,17 @@ def long_test_names(module: Module) -> Iterator[Finding]:
             yield Finding(node.lineno, f"names a test in {len(name)} characters: {name}")  # type: ignore[attr-defined]
 
 
+def private_parts_in_tests(module: Module) -> Iterator[Finding]:
+    """Finds imports of private parts of the library, in tests that show what users can see."""
+    for node in module.nodes:
+        names = [f"parallel.{name}" for name in _imported_modules(node)]
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("parallel."):
+            names += [alias.name for alias in node.names]
+        for name in sorted(set(names)):
+            if _is_private(name.rpartition(".")[2]):
+                yield Finding(node.lineno, f"imports {name}, which only tests in unit/ do")  # type: ignore[attr-defined]
+
+
 def check(root: Path) -> list[str]:
     """Returns a line for each place below ``root`` that breaks a rule."""
     library = {path: Module(path) for path in sorted((root / "src" / "parallel").rglob("*.py"))}
@@ -185,7 +199,10 @@ def check(root: Path) -> list[str]:
         for path in sorted((root / folder).rglob("*.py")):
             found.extend((path, finding) for finding in too_many_lines(Module(path)))
     for path in sorted((root / "tests").rglob("*.py")):
-        found.extend((path, finding) for finding in long_test_names(Module(path)))
+        module = Module(path)
+        found.extend((path, finding) for finding in long_test_names(module))
+        if path.parent.name != "unit" and path.name not in USE_PRIVATE_PARTS:
+            found.extend((path, finding) for finding in private_parts_in_tests(module))
     return [f"{path.relative_to(root).as_posix()}:{line}: {message}" for path, (line, message) in found]
 
 
