@@ -180,13 +180,16 @@ QUESTIONS = {
         ["number: int", "name: str", "strict: bool", r"-> Future\[User\]"],
     ),
     "hover on `parallel` of a call": Question(
-        "hover", "par|allel(load_user)(1)", ["Prepares to call a function"], ["to enter a context manager"]
+        "hover",
+        "par|allel(load_user)(1)",
+        ["Prepares the first call of a chain"],
+        ["Starts a chain of context managers"],
     ),
     "hover on `parallel` of a context manager": Question(
         "hover",
         "par|allel(connect(''))",
-        [r"ContextManager\[", "Prepares to enter a context manager"],
-        ["to call a function"],
+        [r"ContextManager\[", "Starts a chain of context managers"],
+        ["Prepares the first call"],
     ),
     "hover on `parallel` of a chained call": Question(
         "hover", "user_call.par|allel(fetch)('')", [r"FutureCollection\[User, T", "Prepares one more call"]
@@ -203,17 +206,32 @@ QUESTIONS = {
         "hover", "chain.resu|lts()", [r"-> [Tt]uple\[User, bytes\]", "Waits for the calls and returns their results"]
     ),
     "hover on `futures`": Question(
-        "hover", "chain.futu|res", [r"[Tt]uple\[.*Future\[Any\], \.\.\.\]", "The calls' futures"]
+        "hover", "chain.futu|res", [r"[Tt]uple\[\S*CallFuture\[User\], \S*CallFuture\[bytes\]\]", "The calls' futures"]
     ),
+    "hover on a future": Question(
+        "hover", "user, pa|ge = chain.futures", [r"CallFuture\[bytes\]"], ["Unknown|CallFuture.*Any|User"]
+    ),
+    "hover on the result of a future": Question(
+        "hover", "us|er = chain.futures[0].result()", [r"\bUser\b"], ["Unknown|Any|bytes"]
+    ),
+    "hover on `result` of a future": Question(
+        "hover", "chain.futures[0].resu|lt()", ["-> User", "Waits for the call"], ["Unknown|Any"]
+    ),
+    "signature of `result` of a future": Question("signature", "chain.futures[0].result(|)", [OPTION, "-> User"]),
     "hover on the function": Question("hover", "parallel(load_u|ser)(1)", [r"number: int", "Loads a user by number"]),
     "hover on a result": Question("hover", "us|er, page = chain.results()", [r"\bUser\b"], ["Unknown|Any|bytes"]),
     "hover on a later result": Question("hover", "user, pa|ge = chain.results()", [r"\bbytes\b"], ["Unknown|Any|User"]),
     "hover on the tuple of results": Question(
         "hover", "res|ults = chain.results()", [r"[Tt]uple\[User, bytes\]"], ["Unknown|Any"]
     ),
-    "hover on a chain": Question("hover", "cha|in", [r"FutureCollection\[User, bytes\]"], ["Unknown|Any"]),
+    "hover on a chain": Question(
+        "hover", "cha|in", [r"FutureCollection\[User, bytes\]"], [r"Unknown|\bAny\b(?! thread)"]
+    ),
     "hover on a chain of context managers": Question(
-        "hover", "conte|xts", [r"FutureContextCollection\[int, [\w.]*TextIOWrapper.*\]"], ["Unknown|Any"]
+        "hover",
+        "conte|xts",
+        [r"FutureContextCollection\[int, [\w.]*TextIOWrapper.*\]"],
+        [r"Unknown|\bAny\b(?! thread)"],
     ),
     "hover on a `with` target": Question(
         "hover", "with contexts as (fir|st, file):\n        pass", [r"\bint\b"], ["Unknown|Any|TextIO"]
@@ -227,6 +245,12 @@ QUESTIONS = {
     "completion on a result": Question("completion", "chain.results()[0].|", [r"^greet$", r"^name$"], [r"^results$"]),
     "completion on an unpacked result": Question(
         "completion", "user, page = chain.results()\n    user.|", [r"^greet$", r"^name$"], [r"^results$"]
+    ),
+    "completion on a future": Question(
+        "completion", "chain.futures[0].|", [r"^result$", r"^add_done_callback$"], [r"^results$"]
+    ),
+    "completion on the result of a future": Question(
+        "completion", "chain.futures[0].result().|", [r"^greet$", r"^name$"], [r"^results$"]
     ),
     "completion on a `with` target": Question(
         "completion", "with contexts as (first, file):\n        file.|", [r"^readline$"], [r"^results$"]
