@@ -66,7 +66,7 @@ def test_chain_is_consumed_by_the_chaining() -> None:
 
 
 def test_chain_of_any_number_is_consumed() -> None:
-    old = parallel_contexts([nullcontext(1), nullcontext(2)])
+    old: Any = parallel_contexts([nullcontext(1), nullcontext(2)])
     with old.parallel(nullcontext(3)) as entered:
         assert entered == (1, 2, 3)
     check_is_consumed(old, "nullcontext")
