@@ -23,6 +23,7 @@ import sys
 import threading
 from typing import Any, Callable, Sequence
 
+from parallel._cancellation import current_request
 from parallel._compat import register_at_main_thread_end
 from parallel._sync import Latch
 from parallel._thread import ReusableThread, Runnable, is_raised_by_threading, own_threads
@@ -127,8 +128,9 @@ class Pool:
 
         Ctrl-C ends that wait, as it does for any thread.
         """
-        if self._is_exit_held:
-            return
+        request = current_request()
+        if self._is_exit_held or (self._daemon and request is not None and request.is_abandoned()):
+            return  # Or an abandoned call that makes calls all the time could keep the interpreter from ending.
         self._is_exit_held = True
         thread = ReusableThread("parallel (exit)", lambda _: self._finish(), daemon=False)
         try:
