@@ -1280,10 +1280,19 @@ def test_a_handler_that_raises_in_the_middle_of_cancel_lets_all_blocks_end(uncau
 def test_a_signal_handler_may_cancel_while_results_waits() -> None:
     calls, _ = started()
     before = signal.signal(signal.SIGUSR1, lambda *_: calls.cancel())
+
+    def send() -> None:
+        # Again: an interpreter may miss a signal that comes in the moment before it begins to wait for a lock.
+        while not wait(futures, 0.01).done:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    futures = calls.futures
+    sender = threading.Thread(target=send)
     try:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        sender.start()
         with pytest.raises(CancelledError):
             calls.results(timeout=LIMIT)
+        sender.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
 
