@@ -15,7 +15,7 @@ from typing import Iterator
 
 import pytest
 
-from conftest import LIMIT, PYPY
+from conftest import LIMIT
 from parallel import parallel, parallel_map
 from test_examples import EXAMPLES, output_of, run
 
@@ -217,8 +217,8 @@ def test_search_many_prints_what_has_come_and_does_not_wait_for_the_rest() -> No
         "shop      Time Travel for Beginners",
         "late: museum",
     ]
-    # Two seconds of them are the time limit of the search.
-    assert time.monotonic() - begun < (LIMIT if PYPY else 3)
+    # The search takes two seconds, and a busy machine some more to start Python. The late source takes for ever.
+    assert time.monotonic() - begun < 8
 
 
 def test_search_many_names_all_that_is_late() -> None:
