@@ -142,14 +142,14 @@ def test_the_program_does_not_wait_for_a_block_that_hangs_in_an_abandoned_call(w
 def test_an_abandoned_call_that_makes_calls_all_the_time_does_not_hold_the_end_up() -> None:
     assert (
         at_once("""
-        made = threading.Event()
+        made = threading.Barrier(9)
         def outer():
+            made.wait(15)
             while True:
-                parallel(int)().parallel(int)().results()
-                made.set()
-        calls = parallel(outer)()
+                parallel(int)()
+        calls = parallel_map(lambda _: outer(), range(8))
         calls.abandon()
-        assert made.wait(15)
+        made.wait(15)
         """)
         == []
     )
@@ -326,6 +326,18 @@ def test_abandoning_after_cancelling_abandons_too() -> None:
     calls = parallel(go_on.wait, executor=executor)(LIMIT)
     calls.cancel()
     calls.abandon()
+    executor.shutdown(wait=True)
+    assert repr(calls) == "<FutureCollection: Event.wait abandoned>"
+    go_on.set()
+    calls.results(timeout=LIMIT)
+
+
+def test_cancelling_after_abandoning_does_not_undo_it() -> None:
+    go_on = Event()
+    executor = ParallelExecutor()
+    calls = parallel(go_on.wait, executor=executor)(LIMIT)
+    calls.abandon()
+    calls.cancel()
     executor.shutdown(wait=True)
     assert repr(calls) == "<FutureCollection: Event.wait abandoned>"
     go_on.set()

@@ -57,7 +57,7 @@ import pytest
 
 import children
 import parallel as package
-from conftest import LIMIT, PYPY, Uncaught, free_garbage, wait_until
+from conftest import LIMIT, PYPY, Uncaught, free_garbage, wait_for_idle_threads, wait_until
 from parallel import (
     Cancellation,
     FutureCollection,
@@ -666,7 +666,7 @@ def test_a_future_that_its_user_set_is_what_the_user_made_it() -> None:
     assert repr(calls).endswith("failed: OSError>")
 
 
-def test_an_error_of_a_call_whose_user_set_its_future_counts_too() -> None:
+def test_cancelled_call_does_not_hide_what_its_user_set_nor_is_reported() -> None:
     gone = Event()
     begin, set_now = Event(), Event()
 
@@ -680,13 +680,17 @@ def test_an_error_of_a_call_whose_user_set_its_future_counts_too() -> None:
         finally:
             gone.set()
 
-    future: Any = ParallelExecutor.execute_one(call)
+    calls = parallel(call)()
+    future: Any = calls.futures[0]
     assert begin.wait(LIMIT)
     future.cancel()
     future.set_exception(OSError())
     set_now.set()
     assert gone.wait(LIMIT)
-    ParallelExecutor().shutdown()  # Nothing is reported: the fixture would fail the test.
+    ParallelExecutor().shutdown()
+    wait_until(lambda: future.was_cancelled)  # By then it has been decided whether to report the error.
+    wait_for_idle_threads()
+    assert repr(calls).endswith("call failed: OSError>")
 
 
 # callback()

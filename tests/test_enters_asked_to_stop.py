@@ -243,6 +243,22 @@ def test_late_enter_that_fails_in_another_way_is_reported(uncaught: list[Uncaugh
     assert [type(each.exc_value) for each in uncaught] == [OSError]
 
 
+def test_late_enters_are_asked_before_the_others_exit() -> None:
+    asked = Event()
+    seen: list[bool] = []
+
+    def note_asked() -> None:
+        assert cancellation().wait(LIMIT)
+        asked.set()
+
+    late = Manager(note_asked)
+    entered = Manager(exit_=lambda: seen.append(asked.wait(LIMIT)))
+    with pytest.raises(TimeoutError):
+        with parallel(late, timeout=0.2).parallel(entered):
+            pytest.fail("it is not entered")
+    assert seen == [True]
+
+
 def test_late_enters_exit_before_a_callback_has_returned() -> None:
     # The function that the time limit calls blocks until the manager has exited.
     gone = Event()
@@ -336,13 +352,13 @@ def test_a_second_exception_while_enters_are_asked_leaves_nobody_out(monkeypatch
         requests[0].set()
         raise OSError
 
-    first, second = Manager(stop), Manager(enter_in_spite)
+    first, second = Manager(enter_in_spite), Manager(enter_in_spite)
     with RaisingHandler(KeyboardInterrupt, first.entering, second.entering), pytest.raises(OSError):
         monkeypatch.setattr(_context_block, "set_all", set_one_and_raise)
         with parallel(first).parallel(second):
             pytest.fail("it is not entered")
-    wait_until(lambda: second.exits)
-    assert (first.exits, second.exits) == ([], [KeyboardInterrupt])
+    wait_until(lambda: first.exits and second.exits)
+    assert (first.exits, second.exits) == ([KeyboardInterrupt], [KeyboardInterrupt])
 
 
 # Whose the enters and exits are

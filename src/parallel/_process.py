@@ -23,7 +23,6 @@ import sys
 import threading
 from typing import Any, Callable, Sequence
 
-from parallel._cancellation import current_request
 from parallel._compat import register_at_main_thread_end
 from parallel._sync import Latch
 from parallel._thread import ReusableThread, Runnable, is_raised_by_threading, own_threads
@@ -128,9 +127,8 @@ class Pool:
 
         Ctrl-C ends that wait, as it does for any thread.
         """
-        request = current_request()
-        if self._is_exit_held or (self._daemon and request is not None and request.is_abandoned()):
-            return  # Or an abandoned call that makes calls all the time could keep the interpreter from ending.
+        if self._is_exit_held:
+            return
         self._is_exit_held = True
         thread = ReusableThread("parallel (exit)", lambda _: self._finish(), daemon=False)
         try:
