@@ -42,7 +42,7 @@ USES_PRIVATE_NAMES = ("_compat", "_call_future")
 OF_EXCEPTIONS = {"__cause__", "__context__", "__suppress_context__", "__traceback__", "tb_next"}
 CHANGES_EXCEPTIONS = {"add_note", "with_traceback"}
 
-USE_PRIVATE_PARTS = ("helpers.py", "stress.py")
+USE_PRIVATE_PARTS = ("helpers.py", "stress.py", "stress_cancel.py")
 """The files of the tests outside of ``unit/`` that use private parts of the library."""
 
 MOST_LINES = 400

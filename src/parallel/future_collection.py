@@ -196,7 +196,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
 
         Raises:
             BaseException: As for ``results()``.
-            asyncio.CancelledError: The task was cancelled. The calls continue.
+            asyncio.CancelledError: The task was cancelled. The calls are asked to stop.
         """
         __tracebackhide__ = True
         # Imported late: programs without asyncio do not pay for it.

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from importlib.util import find_spec
@@ -202,3 +203,24 @@ def test_tracing_says_what_to_install() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     command = "uv run --group integrations python examples/tracing.py"
     assert done.stderr == f"This needs OpenTelemetry: {command}\n"
+
+
+# Many sources
+
+
+def test_search_many_prints_what_has_come_and_does_not_wait_for_the_rest() -> None:
+    begun = time.monotonic()
+    assert output_of(EXAMPLES / "search_many.py").splitlines() == [
+        "library   The Time Machine",
+        "library   A Room of Time",
+        "archive   Timetable of 1844",
+        "shop      Time Travel for Beginners",
+        "late: museum",
+    ]
+    # The search takes two seconds, and a busy machine some more to start Python. The late source takes for ever.
+    assert time.monotonic() - begun < 8
+
+
+def test_search_many_names_all_that_is_late() -> None:
+    done = output_of(EXAMPLES / "search_many.py", "sea", "--limit", "0")
+    assert done == "late: library, archive, shop, museum\n"
