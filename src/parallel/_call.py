@@ -1,4 +1,7 @@
-"""``Call``: a function, its arguments and a copy of the caller's context; also the future of the call's outcome."""
+"""``Call``: a function, its arguments and a copy of the caller's context; also the future of the call's outcome.
+
+``SubmittedCall``: one that belongs to an executor.
+"""
 
 from __future__ import annotations
 
@@ -111,3 +114,20 @@ class Call(CallFuture, Cancellable):
                 report(error)  # Its user has set it, so no caller will get the error.
         finally:
             del self, error
+
+
+class SubmittedCall(Call):
+    """A call that an instance of an executor waits for in ``shutdown``."""
+
+    def __init__(self, executor: object, *call: Any) -> None:
+        super().__init__(*call)
+        self.executor = executor
+        self.thread: int | None = None
+
+    def run(self) -> None:
+        self.thread = threading.get_ident()
+        try:
+            super().run()
+        finally:
+            # The frames of an error's traceback refer back to this one.
+            del self

@@ -14,6 +14,7 @@ from parallel._chained_call import ChainedCall, Submit, is_cancelled, submitter
 from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
+from parallel._limit import let_go_abandoned
 from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
@@ -190,7 +191,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 link.future.abandon()
             else:
                 link.future.cancel()
-        _process.pool.note_suspended()
+        let_go_abandoned()
 
     @property
     def futures(self) -> tuple[Future[Any], ...]:
