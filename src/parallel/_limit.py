@@ -25,7 +25,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from itertools import islice
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 from parallel import _process
 from parallel._call import Call, SubmittedCall
@@ -50,8 +50,9 @@ class Limit:
         self.name = IDLE_NAME
         self._number = min(number, _MOST_PLACES)
         self._free: deque[bool] = deque([True]) * self._number
-        # Of calls that no runner has taken.
-        self.no_places: list[bool] = []
+        # Each ``next()`` takes one; an ``IndexError`` says that there is none.
+        self.next_call: Iterator[LimitedCall] = iter(self.queue.popleft, None)
+        self._free_places: Iterator[bool] = iter(self._free.pop, False)
 
     def start(self, calls: Sequence[LimitedCall], accept: Callable[[], object]) -> None:
         """Runs calls, those at once for which there is a place; all or none of them.
@@ -65,14 +66,13 @@ class Limit:
             BaseException: What ``accept`` or a signal handler raises.
         """
         runners: list[Runner] = []
-        self.name = calls[0].name
         try:
             self.pool.add(calls)
             accept()
             if self._free and not self.queue:
                 self._prepare_runners(calls, runners)
                 self.pool.start_all(runners)
-            self.queue.extend(calls[len(runners) :])
+            self.queue.extend(calls[len(runners) :] if runners else calls)
             if self._free and self.queue:
                 self.start_runners()
         except BaseException:
@@ -101,12 +101,12 @@ class Limit:
 
     def take_place(self, places: list[bool]) -> bool:
         """Moves a free place to ``places``; returns whether there was one."""
-        return _move(self._free.pop, places.extend)
+        return _move_one(self._free_places, places.extend)
 
     def free_place(self, places: list[bool]) -> None:
         """Frees the place in ``places``, unless another thread has."""
         if places:
-            _move(places.pop, self._free.extend)
+            _move_one(iter(places.pop, None), self._free.extend)
 
     def cancel_queued(self) -> None:
         """Cancels all calls that are queued."""
@@ -118,10 +118,9 @@ class Limit:
         return sum(not call.done() for call in self.queue.copy())
 
     def _prepare_runners(self, calls: Sequence[LimitedCall], runners: list[Runner]) -> None:
-        """Adds to ``runners`` one for each of the first calls, as far as there are places and nothing is queued."""
+        """Adds to ``runners`` one for each of the first calls, as far as there are places."""
         for call in calls:
-            if self.queue or not self._free:
-                return
+            self.name = call.name
             runners.append(Runner(self, call))
             if not self.take_place(runners[-1].places):
                 runners.pop()
@@ -149,7 +148,7 @@ class Limit:
         """Has the queued calls fail, unless a runner has a place and will take them."""
         while self.queue and len(self._free) >= self._number:
             taken: list[LimitedCall] = []
-            _move(self.queue.popleft, taken.extend)
+            _move_one(self.next_call, taken.extend)
             for call in taken:
                 call.fail(error)
 
@@ -157,10 +156,21 @@ class Limit:
 class LimitedCall(SubmittedCall):
     """A call that waits for a place."""
 
-    def __init__(self, limit: Limit, *call: Any) -> None:
-        SubmittedCall.__init__(self, *call)
+    places: list[bool]
+    """Those of the runner that has taken the call."""
+
+    def __init__(
+        self,
+        limit: Limit,
+        executor: object,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str,
+    ) -> None:
+        Call.__init__(self, func, args, kwargs, name)  # Not by way of the class between: that takes longer.
         self.set_pending()
-        self.places: list[bool] = limit.no_places
+        self.executor = executor
         self._limit = limit
 
     @property
@@ -177,8 +187,10 @@ class LimitedCall(SubmittedCall):
 
     def let_go(self) -> None:
         """Cancels a call that has been abandoned, if it is queued; frees the place of one that runs."""
-        if not self.try_to_cancel() and self.is_abandoned():
-            self.call_if_running(lambda: self._limit.free_place(self.places))
+        try:
+            if not self.try_to_cancel() and self.is_abandoned():
+                self.call_if_running(lambda: self._limit.free_place(self.places))
+        finally:
             self._limit.bring_together()
 
     def withdraw(self) -> bool:
@@ -251,7 +263,8 @@ class Runner:
         is_over = False
         while not is_over:
             try:
-                is_over = not self._run_next(thread)
+                self._run_calls(thread)
+                is_over = True
             except BaseException:  # noqa: S110  # An asynchronous exception, meant for the call before.
                 pass
 
@@ -262,29 +275,32 @@ class Runner:
     def dismiss(self) -> None:
         """Does nothing: it ends by itself."""
 
-    def _run_next(self, thread: ReusableThread) -> bool:
-        """Runs a call; returns whether there was one. May be called again after any exception."""
-        limit = self.limit
-        if limit.pool is not _process.pool:
-            return False  # A call has forked: this is the child.
-        calls = self._calls
-        while not calls:
-            if limit.queue and (self.places or limit.take_place(self.places)):
-                _move(limit.queue.popleft, calls.extend)
-            elif self.places:
-                limit.free_place(self.places)
+    def _run_calls(self, thread: ReusableThread) -> None:
+        """Runs calls until there is none, or no place for it. May be called again after any exception."""
+        limit, places, calls = self.limit, self.places, self._calls
+        queue, next_call = limit.queue, limit.next_call
+        while limit.pool is _process.pool:  # Otherwise a call has forked, and this is the child.
+            if calls:
+                call = calls[0]
+                call.places = places
+                if call.is_abandoned():
+                    call.try_to_cancel()
+                if call.begin():
+                    if call.is_abandoned():
+                        call.let_go()
+                    thread.perform(call)
+                else:
+                    call.drop()
+                calls.clear()
+            elif queue and (places or limit.take_place(places)):
+                try:
+                    calls.extend(islice(next_call, 1))
+                except IndexError:
+                    pass  # Another runner was quicker.
+            elif places:
+                limit.free_place(places)
             else:
-                return False
-        call = calls[0]
-        call.places = self.places
-        if call.begin():
-            if call.is_abandoned():
-                call.let_go()
-            thread.perform(call)
-        else:
-            call.drop()
-        calls.clear()
-        return True
+                return
 
 
 def let_go_abandoned() -> None:
@@ -295,13 +311,13 @@ def let_go_abandoned() -> None:
     _process.pool.note_suspended()
 
 
-def _move(take: Callable[[], Any], put: Callable[[Any], object]) -> bool:
+def _move_one(items: Iterator[Any], put: Callable[[Iterator[Any]], object]) -> bool:
     """Moves an item in one call of C code, so that no exception of a signal handler loses it.
 
     Returns whether there was one.
     """
     try:
-        put(islice(iter(take, None), 1))
+        put(islice(items, 1))
     except IndexError as error:
         if is_from_handler(error):
             raise
