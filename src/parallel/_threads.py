@@ -37,7 +37,7 @@ Numbers
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
@@ -84,8 +84,9 @@ class Threads:
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
         self._tokens: deque[bool] = deque()
-        # Each ``next()`` takes a token; an ``IndexError`` says that there is none.
-        self._taken: Iterator[bool] = iter(self._tokens.pop, False)
+        # Each ``next()`` takes a token; an ``IndexError`` says that there is none. After an exception, PyPy ends
+        # ``iter(self._tokens.pop, False)`` for good.
+        self._taken: Iterator[bool] = map(deque.pop, repeat(self._tokens))
         self._is_ending_surplus = False
 
     def start(self, make: Callable[..., R], args: Sequence[Any], accept: Callable[[], object] | None = None) -> R:
