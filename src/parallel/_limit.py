@@ -24,14 +24,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from itertools import islice
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _process
 from parallel._call import Call, SubmittedCall
 from parallel._cancellation import Cancellable
 from parallel._sync import Once, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, is_raised_by_threading, own_threads
+
+T = TypeVar("T")
 
 _MOST_PLACES = 1_000_000
 """No system has more threads."""
@@ -50,9 +51,6 @@ class Limit:
         self.name = IDLE_NAME
         self._number = min(number, _MOST_PLACES)
         self._free: deque[bool] = deque([True]) * self._number
-        # Each ``next()`` takes one; an ``IndexError`` says that there is none.
-        self.next_call: Iterator[LimitedCall] = iter(self.queue.popleft, None)
-        self._free_places: Iterator[bool] = iter(self._free.pop, False)
 
     def start(self, calls: Sequence[LimitedCall], accept: Callable[[], object]) -> None:
         """Runs calls, those at once for which there is a place; all or none of them.
@@ -101,12 +99,12 @@ class Limit:
 
     def take_place(self, places: list[bool]) -> bool:
         """Moves a free place to ``places``; returns whether there was one."""
-        return _move_one(self._free_places, places.extend)
+        return _move_one(deque.pop, self._free, places)
 
     def free_place(self, places: list[bool]) -> None:
         """Frees the place in ``places``, unless another thread has."""
         if places:
-            _move_one(iter(places.pop, None), self._free.extend)
+            _move_one(list.pop, places, self._free)
 
     def cancel_queued(self) -> None:
         """Cancels all calls that are queued."""
@@ -148,7 +146,7 @@ class Limit:
         """Has the queued calls fail, unless a runner has a place and will take them."""
         while self.queue and len(self._free) >= self._number:
             taken: list[LimitedCall] = []
-            _move_one(self.next_call, taken.extend)
+            _move_one(deque.popleft, self.queue, taken)
             for call in taken:
                 call.fail(error)
 
@@ -157,7 +155,7 @@ class LimitedCall(SubmittedCall):
     """A call that waits for a place."""
 
     places: list[bool]
-    """Those of the runner that has taken the call."""
+    """The list of the runner that has taken the call."""
 
     def __init__(
         self,
@@ -278,7 +276,7 @@ class Runner:
     def _run_calls(self, thread: ReusableThread) -> None:
         """Runs calls until there is none, or no place for it. May be called again after any exception."""
         limit, places, calls = self.limit, self.places, self._calls
-        queue, next_call = limit.queue, limit.next_call
+        queue = limit.queue
         while limit.pool is _process.pool:  # Otherwise a call has forked, and this is the child.
             if calls:
                 call = calls[0]
@@ -293,10 +291,7 @@ class Runner:
                     call.drop()
                 calls.clear()
             elif queue and (places or limit.take_place(places)):
-                try:
-                    calls.extend(islice(next_call, 1))
-                except IndexError:
-                    pass  # Another runner was quicker.
+                _move_one(deque.popleft, queue, calls)
             elif places:
                 limit.free_place(places)
             else:
@@ -311,13 +306,13 @@ def let_go_abandoned() -> None:
     _process.pool.note_suspended()
 
 
-def _move_one(items: Iterator[Any], put: Callable[[Iterator[Any]], object]) -> bool:
+def _move_one(take: Callable[[Any], T], source: deque[T] | list[T], target: deque[T] | list[T]) -> bool:
     """Moves an item in one call of C code, so that no exception of a signal handler loses it.
 
     Returns whether there was one.
     """
     try:
-        put(islice(items, 1))
+        target.extend(map(take, (source,)))
     except IndexError as error:
         if is_from_handler(error):
             raise
