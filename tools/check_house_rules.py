@@ -24,6 +24,7 @@ FLOORS = (
     ("_context_exits",),
     ("_context_manager",),
     ("_pinned_thread", "_chained_call", "parallel_executor"),
+    ("_limit",),
     ("_process", "_call"),
     ("_threads", "_cancellation"),
     ("_thread", "_waiting"),
