@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError, Executor, Future
 from threading import Thread, current_thread
 from types import TracebackType
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, Sequence
 
 from parallel import _process
 from parallel._call import Call
@@ -13,6 +13,7 @@ from parallel._call_future import CallFuture
 from parallel._cancellation import is_cancelled_error
 from parallel._checks import check_future, submit_of
 from parallel._exceptions import set_traceback, traceback_of
+from parallel._names import joined
 from parallel._thread import report
 from parallel._waiting import failure_of
 
@@ -90,7 +91,7 @@ class Submit(Protocol):
 def submitter(executor: Executor | None) -> Submit:
     """Returns what starts a call on ``executor``, or, without one, on a thread of its own."""
     if executor is None:
-        return _start
+        return START_ON_OWN_THREAD
     submit = submit_of(executor)
 
     def submit_to_executor(
@@ -103,6 +104,9 @@ def submitter(executor: Executor | None) -> Submit:
 
 def _start(link: ChainedCall, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None:
     _process.pool.start(link.make_call, func, args, kwargs)
+
+
+START_ON_OWN_THREAD: Submit = _start
 
 
 class _Reporter:
@@ -130,6 +134,24 @@ def is_cancelled(future: Future[Any]) -> bool:
         return True
     # Its user may have set another one.
     return isinstance(future, Call) and future.was_cancelled and failure is not None and is_cancelled_error(failure)
+
+
+def rank(failure: tuple[ChainedCall, BaseException]) -> int:
+    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
+    link, error = failure
+    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
+
+
+def mark_retrieved(links: Sequence[ChainedCall]) -> None:
+    """Notes that somebody has got the errors of these calls."""
+    for link in links:
+        link.is_retrieved = True
+
+
+def timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
+    """Returns an error that names the calls that still run."""
+    names = joined([link.name for link in running])
+    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")
 
 
 def _report_failure(future: Future[Any], name: str, thread: Thread | None = None) -> None:

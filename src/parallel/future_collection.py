@@ -9,11 +9,13 @@ from types import FunctionType
 from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar
 
 from parallel import _process
+from parallel._arguments import explain_arguments, for_calls, for_next_call, for_results
 from parallel._call import Call
-from parallel._chained_call import ChainedCall, Submit, is_cancelled, submitter
-from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout, refuse_executor
-from parallel._compat import ParamSpec, TypeVarTuple, Unpack
+from parallel._chained_call import ChainedCall, Submit, is_cancelled, mark_retrieved, rank, submitter, timed_out
+from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
+from parallel._compat import ParamSpec, TypeVarTuple, Unpack, copy_annotations
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
+from parallel._mistakes import MistakesWithCalls, refuse_unstarted
 from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
@@ -25,7 +27,7 @@ Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
 
 
-class FutureCollection(Generic[Unpack[Ts]]):
+class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
     """A chain of calls: ``parallel(func)(...)`` starts the first, ``.parallel(func)(...)`` one more.
 
     Calling what ``chain.parallel(func)`` returned consumes the chain: the call belongs to the new chain that it
@@ -47,6 +49,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         self._consumption: Once[list[str]] = Once()
 
     @staticmethod
+    @explain_arguments(for_calls("FutureCollection.create()", "FutureCollection.create"))
     def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]:
         """Does for functions what ``parallel(func)`` does.
 
@@ -62,7 +65,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         check_function(func, "FutureCollection.create()")
         return prepare_call(func, None, submitter(None))
 
-    @refuse_executor
+    @explain_arguments(for_next_call, has_self=True)
     def parallel(self, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
         """Prepares one more call, which runs where the first one does.
 
@@ -84,6 +87,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         self._check_not_consumed()
         return prepare_call(func, self, self._submit)
 
+    @explain_arguments(for_results, has_self=True)
     def results(
         self,
         *,
@@ -134,7 +138,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             raise_unchanged(failure)
         except BaseException as raised:
             if raised is failure:  # A signal handler may have raised something else.
-                _mark_retrieved(failed)
+                mark_retrieved(failed)
             raise
         finally:
             # The traceback refers to this frame.
@@ -262,17 +266,17 @@ class FutureCollection(Generic[Unpack[Ts]]):
             if failure is not None:
                 failed.append(link)
                 (cancelled if is_cancelled(link.future) else failures).append(failure)
-        failure = timed_out = _timed_out(running, len(links), timeout) if running else None
+        failure = late = timed_out(running, len(links), timeout) if running else None
         if failures:
             failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed")
-            append_context(failure, timed_out)
+            append_context(failure, late)
         elif cancelled and not running:
             failure = cancelled[0]
         try:
             return failure
         finally:
             # The traceback of a group refers to this frame.
-            del failure, failures, cancelled, timed_out
+            del failure, failures, cancelled, late
 
     def _wait_for_first(
         self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
@@ -290,9 +294,9 @@ class FutureCollection(Generic[Unpack[Ts]]):
             elif not link.future.done():
                 running.append(link)
         if not failures:
-            return _timed_out(running, len(links), timeout) if running else None
+            return timed_out(running, len(links), timeout) if running else None
         if self._first_failure is None:  # The answer stays the same when more calls fail.
-            self._first_failure = min(failures, key=_rank)[0]
+            self._first_failure = min(failures, key=rank)[0]
         failure = self._first_failure.failure()
         try:
             failed.extend(link for link, each in failures if each is failure)
@@ -362,6 +366,9 @@ def prepare_call(
             # The traceback refers to this frame.
             del new, link, links
 
+    # For those who forget to call it.
+    attributes = start.__dict__
+    attributes["parallel"] = attributes["results"] = refuse_unstarted
     if type(func) is not FunctionType:
         start.__name__ = name.rpartition(".")[2]
         start.__qualname__ = name
@@ -377,21 +384,6 @@ def prepare_call(
     start.__name__ = func.__name__
     start.__qualname__ = func.__qualname__
     start.__doc__ = func.__doc__
-    start.__dict__["__wrapped__"] = func
+    copy_annotations(func, start)
+    attributes["__wrapped__"] = func
     return start
-
-
-def _rank(failure: tuple[ChainedCall, BaseException]) -> int:
-    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
-    link, error = failure
-    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
-
-
-def _mark_retrieved(links: Sequence[ChainedCall]) -> None:
-    for link in links:  # Not in results(), whose frame the traceback refers to.
-        link.is_retrieved = True
-
-
-def _timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
-    names = joined([link.name for link in running])
-    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")
