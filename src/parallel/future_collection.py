@@ -257,6 +257,7 @@ class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
         are_all_done = self._all_done.wait(timeout)
         running: list[ChainedCall] = []
         failures: list[BaseException] = []
+        names: list[str] = []
         cancelled: list[BaseException] = []
         for link in links:
             if not are_all_done and not link.future.done():
@@ -265,10 +266,14 @@ class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
             failure = link.failure()
             if failure is not None:
                 failed.append(link)
-                (cancelled if is_cancelled(link.future) else failures).append(failure)
+                if is_cancelled(link.future):
+                    cancelled.append(failure)
+                else:
+                    failures.append(failure)
+                    names.append(link.name)
         failure = late = timed_out(running, len(links), timeout) if running else None
         if failures:
-            failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed")
+            failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed: {joined(names)}")
             append_context(failure, late)
         elif cancelled and not running:
             failure = cancelled[0]
