@@ -17,7 +17,7 @@ Numbers
 from __future__ import annotations
 
 from contextvars import Context, copy_context
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, one_or_group
@@ -161,10 +161,7 @@ class ExitsAtOnce:
                         pending.remove(given_up)
                         given_up.order_exit(unwinding, copy_context())  # It may not have been ordered yet.
                         exiting.count_down()  # It does not do that itself any more.
-            for manager in pending:
-                outcome = manager.exiting.look()
-                if outcome is not None:
-                    outcomes.append((manager.name, outcome))
+            outcomes.extend(_outcomes_of(pending))
             for manager in reversed(pending):
                 manager.variables.copy_exit_changes_to_caller()
             return _unwinding_after(outcomes, len(managers), unwinding, interruption)
@@ -176,10 +173,17 @@ class ExitsAtOnce:
         finally:
             # The tracebacks refer to this frame.
             outcomes.clear()
-            outcome = None
             for manager in managers:
                 manager.exiting.take()
             del interruption, unwinding
+
+
+def _outcomes_of(managers: _Managers) -> Iterator[tuple[str, Outcome]]:
+    """Yields the outcomes that have not been taken, each with the name of its manager."""
+    for manager in managers:
+        outcome = manager.exiting.look()
+        if outcome is not None:
+            yield manager.name, outcome
 
 
 def _unwinding_after(

@@ -8,7 +8,7 @@ from typing import Iterator, NoReturn
 
 import pytest
 
-from parallel import ReturnWhen, parallel, parallel_map
+from parallel import parallel, parallel_map
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -51,11 +51,6 @@ def test_long_list_of_names_is_cut_short() -> None:
     with pytest.raises(BaseExceptionGroup) as raised:
         parallel_map(load, range(13)).results()
     assert message(raised) == f"13 of 13 calls failed: {'load, ' * 10}and 3 more"
-
-
-def test_first_exception_raises_one_failure_and_no_group() -> None:
-    with pytest.raises(LookupError):
-        parallel(load)(1).parallel(load)(2).results(return_when=ReturnWhen.FIRST_EXCEPTION)
 
 
 def test_group_names_the_managers_that_failed_to_enter() -> None:
