@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import Any, Callable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, Runnable
@@ -83,9 +83,9 @@ class Threads:
         self._daemon = daemon
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
+        # Each ``next()`` of ``iter(self._tokens.pop, False)`` takes a token; an ``IndexError`` says that there is none.
+        # PyPy's iterator yields nothing more once it has raised, so each taker makes one.
         self._tokens: deque[bool] = deque()
-        # Each ``next()`` takes a token; an ``IndexError`` says that there is none.
-        self._taken: Iterator[bool] = iter(self._tokens.pop, False)
         self._is_ending_surplus = False
 
     def start(self, make: Callable[..., R], args: Sequence[Any], accept: Callable[[], object] | None = None) -> R:
@@ -107,7 +107,7 @@ class Threads:
             self._unfinished.add(runnable)
             if accept is not None:
                 accept()
-            if not self._queue.put((runnable,), self._taken):
+            if not self._queue.put((runnable,), iter(self._tokens.pop, False)):
                 self._start_thread([runnable], [])
         except BaseException:
             self._take_back([runnable])
@@ -170,7 +170,7 @@ class Threads:
     def _take_tokens(self, tokens: list[bool], at_most: int | None = None) -> None:
         """Moves tokens to ``tokens``, in one call of C code, so that a signal handler's exception loses none."""
         try:
-            tokens.extend(islice(self._taken, at_most))
+            tokens.extend(islice(iter(self._tokens.pop, False), at_most))
         except IndexError as error:
             if is_from_handler(error):
                 raise
@@ -239,7 +239,7 @@ class Threads:
         self._is_ending_surplus = False
         if len(self._tokens) > self._most_idle:
             self._is_ending_surplus = True
-            if not self._queue.put((EndOrder(1),), self._taken):
+            if not self._queue.put((EndOrder(1),), iter(self._tokens.pop, False)):
                 self._is_ending_surplus = False
 
 
