@@ -61,7 +61,7 @@ class ParallelExecutor(Executor):
     Any thread may call any method at any time.
 
     >>> with ParallelExecutor(max_workers=8) as executor:
-    ...     sizes = list(executor.map(measure, paths))
+    ...     sizes = list(executor.map(len, ["one", "three"]))
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
