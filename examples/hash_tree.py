@@ -8,7 +8,6 @@ import os
 import stat
 import sys
 from concurrent.futures import Future, as_completed
-from itertools import islice
 from pathlib import Path
 from typing import Iterator
 
@@ -35,14 +34,11 @@ def line_for(path: str) -> bytes:
 
 
 def hash_all(paths: list[str], at_once: int) -> Iterator[tuple[str, Future[bytes]]]:
-    """Gives each path with its call, as the calls end. The library lets no call wait, so the limit is kept here."""
-    to_start = iter(paths)
-    running = {ParallelExecutor.execute_one(line_for, path): path for path in islice(to_start, at_once)}
-    while running:
-        ended = next(as_completed(running))
-        yield running.pop(ended), ended
-        for path in islice(to_start, 1):
-            running[ParallelExecutor.execute_one(line_for, path)] = path
+    """Gives each path with its call, as the calls end."""
+    with ParallelExecutor(max_workers=at_once) as executor:
+        calls = {executor.submit(line_for, path): path for path in paths}
+        for call in as_completed(calls):
+            yield calls.pop(call), call
 
 
 def main() -> None:
