@@ -45,6 +45,7 @@ class ParallelExecutor(Executor):
             RuntimeError: No thread could be started, or the interpreter is shutting down.
             MemoryError: There is no memory for one more thread.
         """
+        __tracebackhide__ = True
         name = checked_name(func, "ParallelExecutor.execute_one()")
         return _process.pool.start(Call, func, args, kwargs, name)
 
@@ -65,6 +66,7 @@ class ParallelExecutor(Executor):
                 started.
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
+        __tracebackhide__ = True
         where = "ParallelExecutor.execute()"
         calls = [Call(each, (), {}, checked_name(each, where)) for each in (func, *funcs)]
         _process.pool.start_all(calls)
@@ -86,6 +88,7 @@ class ParallelExecutor(Executor):
             RuntimeError: The executor has been shut down, or as for ``execute_one``.
             MemoryError: As for ``execute_one``.
         """
+        __tracebackhide__ = True
         name = checked_name(fn, "ParallelExecutor.submit()")
         return _process.pool.start(_SubmittedCall, self, fn, args, kwargs, name, accept=self._check_not_shut_down)
 
