@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Iterator
 
-from parallel.parallel_executor import ParallelExecutor
+from parallel import ParallelExecutor
 
 
 def line_for(path: str) -> bytes:

@@ -1,11 +1,11 @@
-"""A prepared call has the annotations of its function, for whatever reads them: ``typing.get_type_hints`` and others."""
+"""A prepared call has the annotations of its function, for ``typing.get_type_hints`` and others."""
 
 from __future__ import annotations
 
 import functools
 import sys
 import typing
-from typing import Any, Callable, List
+from typing import Any, Callable
 
 import pytest
 
@@ -16,8 +16,8 @@ PREPARE = pytest.mark.parametrize(
 )
 
 
-def load(number: int, names: List[str], *, strict: bool = False) -> str:
-    return f"{number}{names}{strict}"
+def load(number: int, name: str, *, strict: bool = False) -> str:
+    return f"{number}{name}{strict}"
 
 
 def plain(number):  # type: ignore[no-untyped-def]  # On purpose.
