@@ -11,7 +11,7 @@ from concurrent.futures import Future, as_completed
 from pathlib import Path
 from typing import Iterator
 
-from parallel.parallel_executor import ParallelExecutor
+from parallel import ParallelExecutor
 
 
 def line_for(path: str) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import Generator, TypeVar
 
-from parallel.parallel import parallel
+from parallel import parallel
 
 T = TypeVar("T")
 
