@@ -15,7 +15,7 @@ from parallel._chained_call import ChainedCall, Submit, is_cancelled, mark_retri
 from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack, copy_annotations
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
-from parallel._mistakes import MistakesWithCalls, refuse_unstarted
+from parallel._mistakes import MistakesWithCalls, explain_mistakes, refuse_unstarted
 from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
@@ -27,7 +27,7 @@ Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
 
 
-class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
+class FutureCollection(Generic[Unpack[Ts]]):
     """A chain of calls: ``parallel(func)(...)`` starts the first, ``.parallel(func)(...)`` one more.
 
     Calling what ``chain.parallel(func)`` returned consumes the chain: the call belongs to the new chain that it
@@ -309,6 +309,9 @@ class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
         finally:
             # The traceback may refer to this frame.
             del failure, failures
+
+
+explain_mistakes(FutureCollection, MistakesWithCalls)
 
 
 def start_map(
