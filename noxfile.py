@@ -25,6 +25,10 @@ DEFAULT = "3.11"
 """What ``.python-version`` says; the only one that tries all of Hypothesis's inputs."""
 WITH_EVERYTHING = "3.13"
 """The tests run here together with every checker, language server, executor and event loop that they know."""
+SLOW = ("3.14t", "3.15t", "pypy3.11")
+"""Those that take three times as long run the tests of what the library does, and not those of its surroundings."""
+WITHOUT_PAGES = ("3.9", "3.10", "3.12", "3.15")
+"""The pages and examples are tried on the oldest, the newest and the default Python, and on ``WITH_EVERYTHING``."""
 
 ROOT = Path(__file__).parent
 WHEELS = ROOT / "build" / "wheel"
@@ -55,7 +59,12 @@ def tests(session: nox.Session) -> None:
     is_chosen = session.python == DEFAULT or "HYPOTHESIS_PROFILE" in os.environ
     environment = {} if is_chosen else {"HYPOTHESIS_PROFILE": "quick"}
     session.run("python", "-VV")
-    session.run("python", "-m", "pytest", "-q", *(session.posargs or ["tests"]), env=environment)
+    chosen = ["tests"]
+    if session.python in SLOW:
+        chosen = ["tests/calls", "tests/contexts", "tests/event_loops"]
+    elif session.python in WITHOUT_PAGES:
+        chosen = ["tests", "--ignore=tests/pages"]
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or chosen), env=environment)
 
 
 @nox.session(python="3.8", requires=["wheel"], tags=["ci"])

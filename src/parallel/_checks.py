@@ -19,7 +19,7 @@ _PLAIN_METACLASSES = (type, ABCMeta)
 _HINT_FOR_MANAGERS = "; to enter several context managers, use parallel_contexts([a, b])"
 _OF_WITH = ("__enter__", "__exit__")
 _OF_ASYNC_WITH = ("__aenter__", "__aexit__")
-_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would double the time that importing parallel takes.
+COROUTINE = 0x80  # inspect.COCOROUTINE; importing inspect would double the time that importing parallel takes.
 
 
 def is_context_manager(target: object) -> bool:
@@ -63,7 +63,7 @@ def checked_name(func: Any, where: str) -> str:
     """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
     __tracebackhide__ = True
     # This repeats is_plain_function() to save a call: every call of a user comes here.
-    if type(func) is not FunctionType or func.__code__.co_flags & _COROUTINE:
+    if type(func) is not FunctionType or func.__code__.co_flags & COROUTINE:
         message = _refusal_of(func, where)
         if message is not None:
             raise TypeError(message)
@@ -87,7 +87,7 @@ def _refusal_of(func: object, where: str) -> str | None:
 
 def is_plain_function(func: Any) -> bool:
     """Whether ``func`` needs no more checks: the quick answer for what is passed most."""
-    return type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE
+    return type(func) is FunctionType and not func.__code__.co_flags & COROUTINE
 
 
 def hint_for_non_callable(target: Any) -> str:
@@ -117,7 +117,8 @@ def _hint_for_half_a_context_manager(target: object) -> str:
 
 def check_chained_function(func: object) -> None:
     """Raises a ``TypeError`` unless ``func`` can be chained onto calls."""
-    if is_plain_function(func):
+    # As in checked_name().
+    if type(func) is FunctionType and not func.__code__.co_flags & COROUTINE:
         return
     if is_context_manager(func) and not callable(func):
         raise TypeError(
@@ -189,7 +190,7 @@ def is_coroutine_function(func: Any) -> bool:
     code = attribute_of(func, "__code__")
     if not isinstance(code, CodeType):
         code = attribute_of(type(func).__call__, "__code__")
-    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
+    return isinstance(code, CodeType) and bool(code.co_flags & COROUTINE)
 
 
 def submit_of(executor: Any) -> Callable[..., Future[Any]]:

@@ -1,12 +1,14 @@
 """Mistakes with a chain, such as iterating over calls: each raises an error that says what to write instead.
 
-Checkers see none of it, and refuse these mistakes in their own words. A chain of calls must not pass for a context
-manager. So it has only that one of the two methods that ``with`` looks up first.
+The chains get these methods at run time, so that checkers see none of them, and refuse the mistakes in their own words.
+A chain of calls must not pass for a context manager. So it has only that one of the two methods that ``with`` looks up
+first.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from types import FunctionType
+from typing import NoReturn
 
 from parallel._compat import FIRST_METHOD_OF_ASYNC_WITH, FIRST_METHOD_OF_WITH
 
@@ -23,44 +25,55 @@ _NOT_CALLED = (
 
 
 class MistakesWithCalls:
-    """The part of ``FutureCollection`` that only mistakes meet."""
+    """Methods of ``FutureCollection`` that only mistakes meet."""
 
-    if not TYPE_CHECKING:
+    def __iter__(self) -> NoReturn:
+        """Raises a ``TypeError``: ``results()`` returns what can be unpacked."""
+        raise TypeError(f"{_UNPACKED} `a, b = calls.results()`")
 
-        def __iter__(self) -> NoReturn:
-            raise TypeError(f"{_UNPACKED} `a, b = calls.results()`")
+    def __getitem__(self, index: object) -> NoReturn:
+        """Raises a ``TypeError``: ``results()`` returns what has an index."""
+        raise TypeError(f"{_UNPACKED} `calls.results()[0]`; its futures are in .futures")
 
-        def __getitem__(self, index: object) -> NoReturn:
-            raise TypeError(f"{_UNPACKED} `calls.results()[0]`; its futures are in .futures")
+    def __len__(self) -> int:
+        """Raises a ``TypeError``: ``results()`` returns what has a length."""
+        raise TypeError(f"{_UNPACKED} `len(calls.results())`; its futures are in .futures")
 
-        def __len__(self) -> NoReturn:
-            raise TypeError(f"{_UNPACKED} `len(calls.results())`; its futures are in .futures")
-
-        def __bool__(self) -> bool:
-            return True  # Otherwise __len__() would be asked.
+    def __bool__(self) -> bool:
+        """Returns ``True``: otherwise ``__len__`` would be asked."""
+        return True
 
 
 class MistakesWithContexts:
-    """The part of ``FutureContextCollection`` that only mistakes meet."""
+    """Methods of ``FutureContextCollection`` that only mistakes meet."""
 
-    if not TYPE_CHECKING:
+    def __iter__(self) -> NoReturn:
+        """Raises a ``TypeError``: ``with`` gives what can be unpacked."""
+        raise TypeError(f"a FutureContextCollection is entered, not unpacked: {_ENTER}")
 
-        def __iter__(self) -> NoReturn:
-            raise TypeError(f"a FutureContextCollection is entered, not unpacked: {_ENTER}")
+    def __dir__(self) -> list[str]:
+        """Leaves out what only explains a mistake."""
+        return [name for name in object.__dir__(self) if name not in ("futures", "results")]
 
-        def __dir__(self) -> list[str]:
-            return [name for name in super().__dir__() if name not in ("futures", "results")]
+    # Not __getattr__(), which would make each attribute of the class slower.
+    @property
+    def futures(self) -> NoReturn:
+        """Raises an ``AttributeError``: only calls have futures."""
+        raise AttributeError(f"a FutureContextCollection has no .futures: {_ENTER}")
 
-        # Not __getattr__(), which would make each attribute of the class slower.
-        @property
-        def futures(self) -> NoReturn:
-            raise AttributeError(f"a FutureContextCollection has no .futures: {_ENTER}")
+    @property
+    def results(self) -> NoReturn:
+        """Raises an ``AttributeError``: only calls have results."""
+        raise AttributeError(
+            f"a FutureContextCollection has no .results: {_ENTER}; for calls, parallel(func)(...).results()"
+        )
 
-        @property
-        def results(self) -> NoReturn:
-            raise AttributeError(
-                f"a FutureContextCollection has no .results: {_ENTER}; for calls, parallel(func)(...).results()"
-            )
+
+def explain_mistakes(chain: type, mistakes: type) -> None:
+    """Gives a chain the methods of a class above."""
+    for name, method in vars(mistakes).items():
+        if isinstance(method, (FunctionType, property)):
+            setattr(chain, name, method)
 
 
 def refuse_unstarted(*_: object, **__: object) -> NoReturn:
@@ -69,6 +82,7 @@ def refuse_unstarted(*_: object, **__: object) -> NoReturn:
 
 
 def _refuse_to_enter(_: object) -> NoReturn:
+    """Raises a ``TypeError``: calls are not entered."""
     raise TypeError(_ENTERED)
 
 

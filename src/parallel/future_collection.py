@@ -16,7 +16,7 @@ from parallel._checks import check_chained_function, check_function, check_retur
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack, copy_annotations
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
 from parallel._limit import let_go_abandoned
-from parallel._mistakes import MistakesWithCalls, refuse_unstarted
+from parallel._mistakes import MistakesWithCalls, explain_mistakes, refuse_unstarted
 from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
@@ -31,7 +31,7 @@ Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
 
 
-class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
+class FutureCollection(Generic[Unpack[Ts]]):
     """A chain of calls: ``parallel(func)(...)`` starts the first, ``.parallel(func)(...)`` one more.
 
     Calling what ``chain.parallel(func)`` returned consumes the chain: the call belongs to the new chain that it
@@ -286,8 +286,7 @@ class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
         try:
             return failure
         finally:
-            # The traceback of a group refers to this frame.
-            del failure, failures, cancelled, late
+            del failure, failures, cancelled, late  # The traceback of a group refers to this frame.
 
     def _wait_for_first(
         self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
@@ -313,8 +312,10 @@ class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
             failed.extend(link for link, each in failures if each is failure)
             return failure
         finally:
-            # The traceback may refer to this frame.
-            del failure, failures
+            del failure, failures  # The traceback may refer to this frame.
+
+
+explain_mistakes(FutureCollection, MistakesWithCalls)
 
 
 def start_map(
@@ -341,8 +342,7 @@ def start_map(
             link.future.cancel()
         raise
     finally:
-        # The traceback refers to this frame.
-        del chain, links
+        del chain, links  # The traceback refers to this frame.
 
 
 def prepare_call(

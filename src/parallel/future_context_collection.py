@@ -14,7 +14,7 @@ from parallel._checks import check_context_manager, check_parallel_exit, check_t
 from parallel._compat import TypeVarTuple, Unpack
 from parallel._context_block import AnyBlock, AsyncBlock, Block
 from parallel._exceptions import raise_unchanged
-from parallel._mistakes import MistakesWithContexts
+from parallel._mistakes import MistakesWithContexts, explain_mistakes
 from parallel._names import joined, name_of
 from parallel._sync import Once
 
@@ -23,7 +23,7 @@ Ts = TypeVarTuple("Ts")
 B = TypeVar("B", bound=AnyBlock)
 
 
-class FutureContextCollection(MistakesWithContexts, Generic[Unpack[Ts]]):
+class FutureContextCollection(Generic[Unpack[Ts]]):
     """A chain of context managers, for one ``with``: ``with parallel(a).parallel(b) as (x, y): ...``.
 
     Each manager is entered and exited on a thread of its own, in a context of its own. All are entered at once. They
@@ -274,3 +274,6 @@ class FutureContextCollection(MistakesWithContexts, Generic[Unpack[Ts]]):
         block = self._user.holder
         if isinstance(block, Block):
             block.interrupt(error)
+
+
+explain_mistakes(FutureContextCollection, MistakesWithContexts)

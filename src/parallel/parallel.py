@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from concurrent.futures import Executor
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any, Callable, ContextManager, Iterable, Protocol, TypeVar, cast, overload
 
 from parallel._arguments import explain_arguments, for_first_link, for_many_contexts, for_map
 from parallel._callable_manager import CallableContexts, refuse_options_of_contexts
 from parallel._chained_call import START_ON_OWN_THREAD, submitter
 from parallel._checks import (
+    COROUTINE,
     check_context_manager,
     check_function,
     check_is_not_entered_asynchronously,
@@ -20,7 +21,6 @@ from parallel._checks import (
     check_timeout,
     hint_for_non_callable,
     is_context_manager,
-    is_plain_function,
 )
 from parallel._compat import ParamSpec, Unpack
 from parallel._names import describe
@@ -47,7 +47,8 @@ def _quick_for_functions(general: F) -> F:
     @functools.wraps(general)
     def parallel(target: Any, /, *others: Any, **options: Any) -> Any:
         __tracebackhide__ = True
-        if others or options or not is_plain_function(target):
+        # This repeats is_plain_function() to save a call.
+        if others or options or type(target) is not FunctionType or target.__code__.co_flags & COROUTINE:
             return general(target, *others, **options)
         return prepare_call(target, None, START_ON_OWN_THREAD)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import pydoc
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Iterator
@@ -280,6 +281,12 @@ def test_signatures_show_only_what_a_function_takes(function: Any, signature: st
     shown = inspect.signature(function)
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in shown.parameters.values()]
     assert str(inspect.Signature(bare)) == signature
+
+
+@pytest.mark.parametrize("chain", [FutureCollection, FutureContextCollection])
+def test_help_on_a_chain_names_no_private_module(chain: type) -> None:
+    page = pydoc.render_doc(chain, renderer=pydoc.plaintext)  # type: ignore[attr-defined]  # Undocumented, but there.
+    assert "parallel._" not in page
 
 
 def test_signature_of_results_shows_its_options() -> None:
