@@ -96,10 +96,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=DEFAULT, tags=["ci"])
 def docs(session: nox.Session) -> None:
-    """Builds the documentation site into ``site/``; ``-- serve`` shows it while you write."""
+    """Builds the documentation site into ``site/``; ``-- serve`` also serves it at http://127.0.0.1:8000."""
     install(session, "-e", ".", groups=["docs"])
-    command = session.posargs or ["build", "--quiet", "--strict"]
-    session.run("mkdocs", *command, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("sphinx-build", "-W", "--keep-going", "--quiet", "--fresh-env", "docs", "site")
+    if session.posargs == ["serve"]:
+        session.run("python", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "site", "8000")
 
 
 @nox.session(python=False, tags=["ci"])

@@ -15,7 +15,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from parallel import ParallelExecutor, parallel
 
-SERVER = Path(__file__).with_name("slow_http_server.py")
+SERVER = Path(__file__).parent / "backends" / "slow_http_server.py"
 OLD_PAGES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT i, hex(i) FROM n"
 open_url = build_opener(ProxyHandler({})).open  # Through no proxy.
 Page = NamedTuple("Page", [("address", str), ("text", str)])  # noqa: UP014  # Two fields need no class body.
