@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, Tuple, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, assert_type
@@ -176,11 +176,6 @@ def results_in_conditions(calls: FutureCollection[int, str]) -> str:
     if first:
         return second
     return text(first)
-
-
-def futures(calls: FutureCollection[int, str]) -> None:
-    """`futures`"""
-    assert_type(calls.futures, Tuple[Future[Any], ...])
 
 
 def on_an_executor(executor: Executor) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Generator, Tuple
 from typing_extensions import assert_type
 
 from parallel import (
+    CallFuture,
     FutureCollection,
     FutureContextCollection,
     ParallelExecutor,
@@ -229,6 +230,34 @@ def futures_called() -> None:
 def futures_assigned() -> None:
     """`futures` assigned"""
     parallel(load)(1).futures = ()  # error: read-only
+
+
+def futures_out_of_range() -> None:
+    """an index beyond the futures"""
+    parallel(load)(1).futures[1]  # error: index
+
+
+def futures_unpacked_into_too_many() -> None:
+    """futures unpacked into too many names"""
+    _first, _second = parallel(load)(1).futures  # error: unpack
+
+
+def result_of_future_of_other_type() -> None:
+    """the result of a future taken for something else"""
+    assert_type(parallel(load)(1).futures[0].result(), int)  # error: assertion
+    number: int = parallel(find)(1).parallel(load)(1).futures[1].result()  # error: assignment
+    print(number)
+
+
+def optional_result_of_future() -> None:
+    """an `Optional` result of a future used unchecked"""
+    parallel(find)(1).futures[0].result().upper()  # error: optional
+
+
+def wrong_future_parameter(future: CallFuture[int]) -> None:
+    """a future of another type than a function takes"""
+    wrong_future_parameter(parallel(load)(1).futures[0])  # error: argument
+    wrong_future_parameter(future)
 
 
 def misspelt() -> None:

@@ -67,6 +67,17 @@ def consumed_chain() -> None:
     calls.results()
 
 
+def consumed_contexts() -> None:
+    """A chain of context managers that has been chained onto is entered
+
+    It raises a `RuntimeError` that says which object to use instead.
+    """
+    contexts = parallel(nullcontext(1))
+    contexts.parallel(nullcontext(2))
+    with contexts:
+        pass
+
+
 def forgotten_start() -> None:
     """A call is prepared and not started
 

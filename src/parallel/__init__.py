@@ -1,5 +1,6 @@
 """Call functions, or enter context managers, in parallel on threads, and get exactly typed results."""
 
+from parallel._call_future import CallFuture
 from parallel._cancellation import Cancellation, cancellation
 from parallel.future_collection import FutureCollection
 from parallel.future_context_collection import FutureContextCollection
@@ -8,6 +9,7 @@ from parallel.parallel_executor import ParallelExecutor
 from parallel.return_when import ReturnWhen
 
 __all__ = [
+    "CallFuture",
     "Cancellation",
     "FutureCollection",
     "FutureContextCollection",

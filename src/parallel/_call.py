@@ -13,7 +13,7 @@ from parallel._exceptions import set_traceback, traceback_of
 from parallel._thread import own_threads, report
 
 
-class Call(CallFuture, Cancellable):
+class Call(CallFuture[Any], Cancellable):
     """A call that a thread performs.
 
     Its function and arguments are in a dictionary, out of which the thread takes them when it begins, or the starter
@@ -25,7 +25,8 @@ class Call(CallFuture, Cancellable):
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
         """Prepares the call, with the caller's context variables as they are now."""
-        super().__init__()
+        # With super(), making a call takes 1.05 times as long (CPython 3.13).
+        CallFuture.__init__(self)  # pyright: ignore[reportUnknownMemberType]  # Of a class that is generic.
         self.name = name
         self._context: Context | None = copy_context_for_call()
         if threading.get_ident() in own_threads:

@@ -9,7 +9,6 @@ from typing import Any, Callable, Protocol
 
 from parallel import _process
 from parallel._call import Call
-from parallel._call_future import CallFuture
 from parallel._cancellation import is_cancelled_error
 from parallel._checks import check_future, submit_of
 from parallel._exceptions import set_traceback, traceback_of
@@ -63,7 +62,7 @@ class ChainedCall:
         self.is_retrieved = True
         if self.future.done():
             _report_failure(self.future, self.name)
-        elif isinstance(self.future, CallFuture):
+        elif isinstance(self.future, Call):
             self.future.add_waiter(_Reporter(self.name))
         else:
             self.future.add_done_callback(_Reporter(self.name).add_done)

@@ -9,7 +9,9 @@ import atexit
 import sys
 import threading
 from contextvars import Context
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
+
+T = TypeVar("T")
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -22,6 +24,20 @@ if sys.version_info >= (3, 11):
 else:
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
     from typing_extensions import TypeVarTuple, Unpack
+
+if sys.version_info >= (3, 9):
+
+    def make_subscriptable(cls: T) -> T:
+        """Returns ``cls``, a subclass of ``Future``, which has been generic since Python 3.9."""
+        return cls
+
+else:
+
+    def make_subscriptable(cls: T) -> T:
+        """Lets ``cls[int]`` be ``cls``."""
+        cls.__class_getitem__ = classmethod(lambda cls, _: cls)  # type: ignore[attr-defined]  # As above.
+        return cls
+
 
 if sys.version_info >= (3, 10):
     from threading import getprofile, gettrace
@@ -80,6 +96,7 @@ __all__ = [
     "Unpack",
     "getprofile",
     "gettrace",
+    "make_subscriptable",
     "options_for_empty_context",
     "register_at_main_thread_end",
 ]

@@ -6,7 +6,7 @@ import functools
 import sys
 from concurrent.futures import Executor, Future
 from types import FunctionType
-from typing import Any, Callable, Generator, Generic, Literal, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, Literal, Sequence, TypeVar, cast
 
 from parallel import _process
 from parallel._call import Call
@@ -18,6 +18,9 @@ from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
 from parallel.return_when import ReturnWhen
+
+if TYPE_CHECKING:
+    from parallel._futures_by_position import FuturesByPosition
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -169,19 +172,22 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 link.future.cancel()
         _process.pool.note_suspended()
 
-    @property
-    def futures(self) -> tuple[Future[Any], ...]:
-        """The calls' futures, in the order of the chain. Reading it never blocks.
-
-        The chain no longer reports errors once its futures have been read: the caller checks them.
-
-        Raises:
-            RuntimeError: The chain has been consumed.
-        """
+    def _get_futures(self) -> tuple[Future[Any], ...]:
+        """The calls' futures, each with the type of its call, in the order of the chain."""
         links = self._current_links()
         for link in links:
             link.is_retrieved = True
         return tuple(link.future for link in links)
+
+    futures: FuturesByPosition = cast(Any, property(_get_futures))
+    """The calls' futures, in the order of the chain: ``tuple[CallFuture[int], CallFuture[str]]``.
+
+    Reading it never blocks. The chain no longer reports errors once its futures have been read: the caller checks them.
+    Checkers know the type of each future of up to ten calls; those of a longer chain are ``CallFuture[Any]``.
+
+    Raises:
+        RuntimeError: The chain has been consumed.
+    """
 
     def __await__(self) -> Generator[Any, None, tuple[Unpack[Ts]]]:
         """Waits for the calls without blocking the event loop (asyncio), and returns what ``results()`` returns.

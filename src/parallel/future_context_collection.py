@@ -27,6 +27,9 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
     Each manager is entered and exited on a thread of its own, in a context of its own. All are entered at once. They
     exit from the last to the first, or, with ``parallel_exit``, all at once.
 
+    ``chain.parallel(context_manager)`` consumes the chain: its managers belong to the new chain that it returns. The
+    old chain raises a ``RuntimeError`` when it is entered or chained onto, so a forgotten assignment loses no manager.
+
     After it has exited, a chain can be entered again, if its managers can. Any thread may use a chain, and may exit it
     on a different thread from the one that entered it. If several threads enter it at once, one succeeds.
     """
@@ -36,8 +39,9 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         self._managers = managers
         self._timeout = timeout
         self._parallel_exit = parallel_exit
-        # The block that is entered: claimed before any manager is; replaced when it has exited.
-        self._entered: Once[AnyBlock] = Once()
+        # Claimed by the block that is entered, before any manager is, and replaced when it has exited; or, for good, by
+        # the call of ``parallel`` that consumes this chain, with the name of its manager.
+        self._user: Once[AnyBlock | list[str]] = Once()
         self._interruption: BaseException | None = None
 
     @staticmethod
@@ -63,24 +67,29 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         return FutureContextCollection((context_manager,), check_timeout(timeout), parallel_exit)
 
     def parallel(self, context_manager: ContextManager[T], /) -> FutureContextCollection[Unpack[Ts], T]:
-        """Makes a chain with one more context manager, and the same options.
+        """Makes a chain with one more context manager, and the same options. This consumes the chain.
 
         Args:
             context_manager: What to enter with the others.
 
         Returns:
-            The new chain. This one stays as it is.
+            The new chain.
 
         Raises:
             TypeError: ``context_manager`` is not a context manager.
-            RuntimeError: The chain is entered.
+            RuntimeError: The chain is entered, or has been consumed.
         """
         check_context_manager(context_manager, "FutureContextCollection.parallel()")
-        if self._is_entered():
-            raise RuntimeError(
-                "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter"
+        consumption = [name_of(context_manager)]
+        try:
+            self._claim(
+                consumption,
+                "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter",
             )
-        return FutureContextCollection((*self._managers, context_manager), self._timeout, self._parallel_exit)
+            return FutureContextCollection((*self._managers, context_manager), self._timeout, self._parallel_exit)
+        except BaseException:
+            self._release(consumption)  # A signal handler may raise anywhere here.
+            raise
 
     def __enter__(self) -> tuple[Unpack[Ts]]:
         """Enters all managers at once, and returns what their ``__enter__`` returned, in the order of the chain.
@@ -94,14 +103,14 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             BaseException: What an ``__enter__`` raised, if one failed, or the signal handler.
             BaseExceptionGroup: Several failed; an ``ExceptionGroup`` if all failures are ``Exception``.
             TimeoutError: The time limit passed, and none had failed by then.
-            RuntimeError: The chain is entered already, a thread could not be started, or the interpreter is shutting
-                down.
+            RuntimeError: The chain is entered already or has been consumed, a thread could not be started, or the
+                interpreter is shutting down.
         """
         __tracebackhide__ = True
         block = Block(self._managers, self._parallel_exit)
         failure = None
         try:
-            self._claim(block)
+            self._claim(block, "cannot enter a FutureContextCollection that is entered already")
             if self._interruption is not None:
                 block.interrupt(self._interruption)
             entered: Any
@@ -173,7 +182,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         )
         block = AsyncBlock(inner, inner._interrupt)
         try:
-            self._claim(block)
+            self._claim(block, "cannot enter a FutureContextCollection that is entered already")
             entered: tuple[Unpack[Ts]] = await enter(block)
             return entered
         except BaseException as error:
@@ -211,27 +220,35 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             del self, block, exc_value, traceback
 
     def __repr__(self) -> str:
+        user = self._user.holder
+        if isinstance(user, list):
+            return f"<{type(self).__name__}: consumed by .parallel({user[0]})>"
         names = joined([name_of(manager) for manager in self._managers])
-        return f"<{type(self).__name__}: {names or 'empty'}{' (entered)' if self._is_entered() else ''}>"
+        return f"<{type(self).__name__}: {names or 'empty'}{'' if user is None else ' (entered)'}>"
 
-    def _is_entered(self) -> bool:
-        return self._entered.holder is not None
+    def _claim(self, user: AnyBlock | list[str], refusal: str) -> None:
+        """Makes ``user`` what enters or consumes the chain; raises ``refusal`` if the chain is entered."""
+        is_first = self._user.claim(user)
+        del user  # The traceback refers to this frame.
+        if is_first:
+            return
+        consumption = self._user.holder
+        if isinstance(consumption, list):
+            refusal = (
+                f"this FutureContextCollection has been consumed by .parallel({consumption[0]}): use the "
+                f"FutureContextCollection which that call returned, as in `contexts = contexts.parallel(manager)`"
+            )
+        del consumption
+        raise RuntimeError(refusal)
 
-    def _claim(self, block: AnyBlock) -> None:
-        """Makes ``block`` what is entered."""
-        is_first = self._entered.claim(block)
-        del block  # The traceback refers to this frame.
-        if not is_first:
-            raise RuntimeError("cannot enter a FutureContextCollection that is entered already")
-
-    def _release(self, block: AnyBlock) -> None:
-        """Lets the chain be entered again, if ``block`` is what is entered."""
-        if self._entered.holder is block:
-            self._entered = Once()
+    def _release(self, user: AnyBlock | list[str]) -> None:
+        """Lets the chain be entered or chained onto again, if ``user`` is what enters or consumes it."""
+        if self._user.holder is user:
+            self._user = Once()
 
     def _claim_exit(self, kind: type[B], exiter: object) -> B | None:
         """Returns what is entered, if it is of that kind and ``exiter`` is the one that exits it."""
-        block = self._entered.holder
+        block = self._user.holder
         return block if isinstance(block, kind) and block.exiter.claim(exiter) else None
 
     def _abandon(self, kind: type[AnyBlock], exiter: object, error: BaseException) -> None:
@@ -241,8 +258,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             block.abandon_with(error)
 
     def _end_exit(self, exiter: object) -> None:
-        block = self._entered.holder
-        if block is not None and block.exiter.holder is exiter:
+        block = self._user.holder
+        if isinstance(block, AnyBlock) and block.exiter.holder is exiter:
             self._release(block)
 
     def _interrupt(self, error: BaseException) -> None:
@@ -250,6 +267,6 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         # Store the error, then look at the block. __enter__ claims the block, then looks at the error. So one of the
         # two sees the other.
         self._interruption = error
-        block = self._entered.holder
+        block = self._user.holder
         if isinstance(block, Block):
             block.interrupt(error)

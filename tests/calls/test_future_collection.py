@@ -379,7 +379,7 @@ def test_the_futures_are_the_standards() -> None:
     assert all(isinstance(future, Future) for future in calls.futures)
     assert [future.result(LIMIT) for future in calls.futures] == ["1", "2"]
     with pytest.raises(AttributeError):
-        calls.futures = ()  # type: ignore[misc]  # The point.
+        calls.futures = ()  # type: ignore[assignment]  # The point.
 
 
 def test_a_started_call_cannot_be_cancelled() -> None:

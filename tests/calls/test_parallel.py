@@ -18,6 +18,7 @@ NAMES = {
     "FutureCollection": ["parallel", "parallel.parallel", "parallel.future_collection"],
     "FutureContextCollection": ["parallel", "parallel.parallel", "parallel.future_context_collection"],
     "ReturnWhen": ["parallel", "parallel.return_when"],
+    "CallFuture": ["parallel"],
     "parallel_map": ["parallel"],
     "parallel_contexts": ["parallel"],
     "cancellation": ["parallel"],

@@ -454,6 +454,7 @@ def test_failed_enters_are_freed(watch: Watch, parallel_exit: bool) -> None:
             pass
     except FailureError as error:
         watch(error)
+    chain = parallel(watch(Manager(watch(Thing()))), parallel_exit=parallel_exit)
     try:
         with chain.parallel(Manager(enter=watch(Thing()))).parallel(Manager(enter=watch(Thing()))):
             pass

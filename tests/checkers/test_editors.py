@@ -224,10 +224,18 @@ QUESTIONS = {
         "hover", "chain.resu|lts()", [r"-> [Tt]uple\[User, bytes\]", summary("future_collection", "results", "self")]
     ),
     "hover on `futures`": Question(
-        "hover",
-        "chain.futu|res",
-        [r"[Tt]uple\[.*Future\[Any\], \.\.\.\]", summary("future_collection", "futures", "self")],
+        "hover", "chain.futu|res", [r"[Tt]uple\[\S*CallFuture\[User\], \S*CallFuture\[bytes\]\]", "The calls' futures"]
     ),
+    "hover on a future": Question(
+        "hover", "user, pa|ge = chain.futures", [r"CallFuture\[bytes\]"], ["Unknown|CallFuture.*Any|User"]
+    ),
+    "hover on the result of a future": Question(
+        "hover", "us|er = chain.futures[0].result()", [r"\bUser\b"], ["Unknown|Any|bytes"]
+    ),
+    "hover on `result` of a future": Question(
+        "hover", "chain.futures[0].resu|lt()", ["-> User", "Waits for the call"], ["Unknown|Any"]
+    ),
+    "signature of `result` of a future": Question("signature", "chain.futures[0].result(|)", [OPTION, "-> User"]),
     "hover on the function": Question("hover", "parallel(load_u|ser)(1)", [r"number: int", "Loads a user by number"]),
     "hover on a result": Question("hover", "us|er, page = chain.results()", [r"\bUser\b"], [UNTYPED, "bytes"]),
     "hover on a later result": Question("hover", "user, pa|ge = chain.results()", [r"\bbytes\b"], [UNTYPED, "User"]),
@@ -250,6 +258,12 @@ QUESTIONS = {
     "completion on a result": Question("completion", "chain.results()[0].|", [r"^greet$", r"^name$"], [r"^results$"]),
     "completion on an unpacked result": Question(
         "completion", "user, page = chain.results()\n    user.|", [r"^greet$", r"^name$"], [r"^results$"]
+    ),
+    "completion on a future": Question(
+        "completion", "chain.futures[0].|", [r"^result$", r"^add_done_callback$"], [r"^results$"]
+    ),
+    "completion on the result of a future": Question(
+        "completion", "chain.futures[0].result().|", [r"^greet$", r"^name$"], [r"^results$"]
     ),
     "completion on a `with` target": Question(
         "completion", "with contexts as (first, file):\n        file.|", [r"^readline$"], [r"^results$"]

@@ -218,11 +218,11 @@ KINDS: dict[str, dict[str, tuple[str, ...]]] = {
         "zuban": ("call-overload", "list-item"),
     },
     "read-only": {
-        "mypy": ("misc",),
+        "mypy": ("assignment",),
         "pyright": ("reportAttributeAccessIssue",),
-        "pyrefly": ("read-only",),
+        "pyrefly": ("bad-argument-type",),
         "ty": ("invalid-assignment",),
-        "zuban": ("misc",),
+        "zuban": ("assignment",),
     },
     "unpack": {
         "mypy": ("misc",),
@@ -299,6 +299,7 @@ def read_cases(path: Path) -> list[Case]:
 FILES = (
     "calls",
     "chains",
+    "futures",
     "contexts",
     "classes_first",
     "instances_first",

@@ -108,6 +108,14 @@ def test_import_of_a_module_that_is_not_below_is_found(rules: Any, tmp_path: Pat
     assert findings(rules, tmp_path, "src/parallel/_threads.py", source) == found
 
 
+def test_import_for_checkers_only_may_be_of_any_floor(rules: Any, tmp_path: Path) -> None:
+    source = "if TYPE_CHECKING:\n    from parallel._process import pool\nelse:\n    import parallel._process"
+    found = ["imports _process, which is not on a floor below"]
+    assert findings(rules, tmp_path, "src/parallel/_threads.py", source) == found
+    source = source.partition("else")[0]
+    assert findings(rules, tmp_path, "src/parallel/_threads.py", source) == []
+
+
 def test_module_that_is_on_no_floor_is_found(rules: Any, tmp_path: Path) -> None:
     (found,) = findings(rules, tmp_path, "src/parallel/_attic.py", "")
     assert found.startswith("_attic is on no floor")

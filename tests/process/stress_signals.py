@@ -12,7 +12,6 @@ import argparse
 import faulthandler
 import random
 import sys
-import threading
 import time
 from collections import Counter
 
@@ -24,6 +23,7 @@ from raising_handlers import (
     SCENARIOS,
     Alarms,
     Books,
+    count_threads,
     longest_of,
     use_everything,
     wait_until,
@@ -72,15 +72,15 @@ def main() -> int:
     parser.add_argument("--all-classes", action="store_true", help="raise what containers raise, too")
     arguments = parser.parse_args()
     faulthandler.dump_traceback_later(arguments.seconds + 6 * LIMIT, exit=True)
-    before = threading.active_count()
+    before = count_threads()
     kinds = [kind for kind in CLASSES if arguments.all_classes or kind not in LEFT_OUT]
     scenarios = [name for name in SCENARIOS if name not in arguments.without]
     books, totals = run(arguments.seconds, arguments.seed, kinds, scenarios)
     books.close()
     books.close_for_good()
     ParallelExecutor().shutdown()  # Its end ends idle threads too.
-    if not wait_until(lambda: threading.active_count() == before, LIMIT_OF_THREADS):
-        books.complain(f"{threading.active_count() - before} threads are left")
+    if not wait_until(lambda: count_threads() == before, LIMIT_OF_THREADS):
+        books.complain(f"{count_threads() - before} threads are left")
     for what, number in sorted(totals.items()):
         print(f"{number:>10} {what}")
     return 1 if books.wrong else 0
