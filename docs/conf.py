@@ -61,7 +61,8 @@ suppress_warnings = ["myst.header"]  # The changelog's levels are its own.
 add_module_names = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 72
+python_maximum_signature_line_length = 88
+toc_object_entries = False
 napoleon_numpy_docstring = False
 
 NAVIGATION = {
