@@ -20,7 +20,7 @@ from typing import Any, Callable, Coroutine, Generic, Iterable, Iterator, NamedT
 
 import pytest
 
-from parallel import _process, _sync, _thread, _threads
+from parallel import Cancellation, _process, _sync, _thread, _threads
 from parallel._compat import BaseExceptionGroup as BaseExceptionGroup  # noqa: PLC0414  # Tests import it from here.
 from parallel._compat import ExceptionGroup as ExceptionGroup  # noqa: PLC0414  # As above.
 from parallel._compat import getprofile as getprofile  # noqa: PLC0414  # As above; threading has it from 3.10 on.
@@ -161,6 +161,16 @@ class Rotation(Generic[K]):
 
 
 # Calls and managers
+
+
+def futures_of(calls: Any) -> list[Any]:
+    """Returns the futures of a chain, which still reports their errors; ``.futures`` would leave that to the caller."""
+    return [link.future for link in calls._links]
+
+
+def has_ended(it: Cancellation) -> bool:
+    """Whether the call or the enter has ended without having been asked to stop."""
+    return it._request.fate.holder == "ended"
 
 
 def fail(error: BaseException) -> None:

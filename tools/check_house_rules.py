@@ -24,6 +24,7 @@ FLOORS = (
     ("_context_exits",),
     ("_context_manager",),
     ("_pinned_thread", "_chained_call", "parallel_executor"),
+    ("_limit",),
     ("_process", "_call"),
     ("_threads", "_cancellation"),
     ("_thread", "_waiting"),
@@ -42,7 +43,7 @@ USES_PRIVATE_NAMES = ("_compat", "_call_future")
 OF_EXCEPTIONS = {"__cause__", "__context__", "__suppress_context__", "__traceback__", "tb_next"}
 CHANGES_EXCEPTIONS = {"add_note", "with_traceback"}
 
-USE_PRIVATE_PARTS = ("helpers.py", "stress.py")
+USE_PRIVATE_PARTS = ("helpers.py", "stress.py", "stress_cancel.py")
 """The files of the tests outside of ``unit/`` that use private parts of the library."""
 
 MOST_LINES = 400

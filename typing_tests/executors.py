@@ -37,6 +37,15 @@ def execute(functions: list[Callable[[], str]]) -> None:
     assert_type(ParallelExecutor.execute(*functions), List[Future[str]])
 
 
+def calls_of_instance() -> None:
+    """`execute_one` and `execute` of an instance with a limit"""
+    executor = ParallelExecutor(max_workers=2)
+    assert_type(executor.execute_one(load, 1, name="x"), Future[bytes])
+    assert_type(executor.execute(lambda: 1, lambda: 2), List[Future[int]])
+    assert_type(ParallelExecutor(2).submit(load, 1), Future[bytes])
+    assert_type(ParallelExecutor(None).execute_one(lambda: 1).result(), int)
+
+
 def instance_is_an_executor() -> None:
     """an instance is an `Executor`"""
     executor: Executor = ParallelExecutor()

@@ -358,8 +358,9 @@ def submit_wrong_argument() -> None:
 
 
 def executor_with_arguments() -> None:
-    """`ParallelExecutor` with a number of threads"""
-    ParallelExecutor(max_workers=4)  # error: keyword
+    """`ParallelExecutor` with a limit that is no number, and with an unknown option"""
+    ParallelExecutor(max_workers="4")  # error: argument
+    ParallelExecutor(threads=4)  # error: keyword
 
 
 def map_wrong_items() -> None:

@@ -24,7 +24,7 @@ import sys
 import threading
 from concurrent.futures import CancelledError
 from functools import partial
-from typing import Any, Callable, ContextManager, Iterable, Iterator
+from typing import Any, Callable, ContextManager, Iterable
 
 from parallel._checks import check_function, check_timeout
 from parallel._compat import ParamSpec
@@ -50,26 +50,28 @@ class StopRequest:
         self._was_set = False
         self._process = os.getpid()
 
-    def line(self) -> Iterator[StopRequest]:
-        """Yields this request, and those of the calls around it that have not ended."""
-        each: StopRequest | None = self
-        while each is not None:
-            yield each
-            parent = each.parent
+    def line(self) -> list[StopRequest]:
+        """Returns this request, and those of the calls around it that have not ended."""
+        # No generator: a signal handler's exception would be lost that comes while a generator is being closed.
+        line = [self]
+        while True:
+            parent = line[-1].parent
             while parent is not None and parent.fate.holder is _ENDED:
                 # Drops the ended one, so that calls that each start the next do not grow a line of requests.
-                parent = each.parent = parent.parent
-            each = parent
+                parent = line[-1].parent = parent.parent
+            if parent is None:
+                return line
+            line.append(parent)
 
     def is_set(self) -> bool:
         """Whether this request was set, or one around it, before this one ended."""
         if self.fate.holder is _ENDED:
             return self._was_set
-        return any(each.fate.holder is _SET for each in self.line())
+        return _SET in [each.fate.holder for each in self.line()]
 
     def is_abandoned(self) -> bool:
         """Whether this request, or one around it, was set to abandon its call."""
-        return any(each.was_abandoned for each in self.line())
+        return True in [each.was_abandoned for each in self.line()]
 
     def set(self, *, is_abandoned: bool = False) -> None:
         """Sets the request and notifies all who listen, unless it has ended.
@@ -183,7 +185,7 @@ class _Listener:
     def __enter__(self) -> None:
         if self._line:
             raise RuntimeError("this callback has been registered before: call Cancellation.callback() once more")
-        self._line = list(self._request.line())
+        self._line = self._request.line()
         try:
             for request in self._line:
                 request.listeners[self] = None
@@ -207,11 +209,18 @@ class _Listener:
             return
         caller = (os.getpid(), threading.get_ident())
         try:
-            if self._caller.claim(caller):
-                _call_and_report(self._func)
-        finally:
-            if self._caller.holder is caller:
-                self._has_returned.open()
+            try:
+                if self._caller.claim(caller):
+                    _call_and_report(self._func)
+            finally:
+                self._let_block_end(caller)
+        except BaseException:  # A signal handler raised it, perhaps in the middle of the `finally`.
+            self._let_block_end(caller)
+            raise
+
+    def _let_block_end(self, caller: tuple[int, int]) -> None:
+        if self._caller.holder is caller:
+            self._has_returned.open()
 
 
 def _call_and_report(func: Callable[[], object]) -> None:

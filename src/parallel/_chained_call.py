@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import CancelledError, Executor, Future
 from threading import Thread, current_thread
 from types import TracebackType
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, Sequence
 
 from parallel import _process
 from parallel._call import Call
 from parallel._cancellation import is_cancelled_error
 from parallel._checks import check_future, submit_of
 from parallel._exceptions import set_traceback, traceback_of
+from parallel._names import joined
 from parallel._thread import report
 from parallel._waiting import failure_of
 
@@ -71,6 +72,24 @@ class ChainedCall:
         """Makes the call, and keeps its future."""
         self.future = call = Call(func, args, kwargs, self.name)
         return call
+
+
+def rank(failure: tuple[ChainedCall, BaseException]) -> int:
+    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
+    link, error = failure
+    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
+
+
+def mark_retrieved(links: Sequence[ChainedCall]) -> None:
+    """Notes that the errors of calls have been raised."""
+    for link in links:
+        link.is_retrieved = True
+
+
+def timeout_error(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
+    """Returns an error that names the calls that still run."""
+    names = joined([link.name for link in running])
+    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")
 
 
 class Submit(Protocol):

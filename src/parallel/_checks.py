@@ -182,6 +182,22 @@ def check_timeout(timeout: object) -> float | None:
     return min(max(seconds, 0.0), threading.TIMEOUT_MAX)
 
 
+def check_max_workers(max_workers: object) -> int | None:
+    """Gives a limit on how many calls run at a time; ``None`` is none.
+
+    Raises:
+        TypeError: It is no ``int``.
+        ValueError: It is below one.
+    """
+    if max_workers is None:
+        return None
+    if not isinstance(max_workers, int) or isinstance(max_workers, bool):
+        raise TypeError(f"max_workers must be a positive int or None, not {describe(max_workers)}")
+    if max_workers < 1:
+        raise ValueError(f"max_workers must be greater than 0, or None for no limit, not {max_workers}")
+    return max_workers
+
+
 def check_parallel_exit(parallel_exit: Any) -> None:
     """Raises a ``TypeError`` unless ``parallel_exit`` is a truth value."""
     if not isinstance(parallel_exit, bool):

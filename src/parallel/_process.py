@@ -50,11 +50,24 @@ class Pool:
             self._hold_exit(is_needed=False)
         return runnable
 
-    def start_all(self, runnables: Sequence[Runnable]) -> None:
+    def start_all(self, runnables: Sequence[Runnable], accept: Callable[[], object] | None = None) -> None:
         """Performs each of ``runnables`` on a thread of its own, at once. See ``Threads.start_all``."""
-        self._threads_for_start().start_all(runnables)
+        self._threads_for_start().start_all(runnables, accept)
         if self._is_main_thread_over:
             self._hold_exit(is_needed=False)
+
+    def add(self, runnables: Sequence[Runnable]) -> None:
+        """Adds what other runnables will run, so that the end of the program waits for it."""
+        if self._is_main_thread_over:
+            self._prepare_start_at_exit()
+        self.unfinished.update(runnables)
+
+    def remove(self, runnable: Runnable) -> None:
+        """Removes what ``add`` has added, when it has ended."""
+        self.unfinished.discard(runnable)
+        latch = self._awaited.get(runnable)
+        if latch is not None:
+            latch.open()
 
     def wait_for(self, runnable: Runnable) -> None:
         """Blocks until ``runnable`` has ended and its thread is idle, or it is suspended."""

@@ -115,17 +115,23 @@ class Threads:
             raise
         return runnable
 
-    def start_all(self, runnables: Sequence[Runnable]) -> None:
+    def start_all(self, runnables: Sequence[Runnable], accept: Callable[[], object] | None = None) -> None:
         """Performs each of ``runnables`` on a thread of its own; all or none of them.
+
+        Args:
+            runnables: The runnables.
+            accept: As for ``start``.
 
         Raises:
             RuntimeError: Not enough threads could be started.
-            BaseException: What a signal handler raises.
+            BaseException: What ``accept`` or a signal handler raises.
         """
         _check_stack(8)  # start() needs no such check: make() calls as deep.
         tokens: list[bool] = []
         try:
             self._unfinished.update(runnables)
+            if accept is not None:
+                accept()
             self._take_tokens(tokens, len(runnables))
             for _ in range(len(runnables) - len(tokens)):
                 self._start_thread([], tokens)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError, Future
 from typing import Any, Callable, Sequence
 
-from parallel._call_future import CallFuture
+from parallel._call_future import OwnFuture
 from parallel._exceptions import set_traceback
 from parallel._sync import CountDownLatch
 
@@ -34,7 +34,7 @@ class AllDone(CountDownLatch):
         different = {id(future): future for future in futures}.values()  # An executor may return one twice.
         super().__init__(len(different))
         for future in different:
-            if isinstance(future, CallFuture):
+            if isinstance(future, OwnFuture):
                 future.add_waiter(self)
             elif future.done():
                 # Not as a done-callback, which would log the exception of a signal handler.

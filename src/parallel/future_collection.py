@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, Literal, Se
 
 from parallel import _process
 from parallel._call import Call
-from parallel._chained_call import ChainedCall, Submit, is_cancelled, submitter
+from parallel._chained_call import ChainedCall, Submit, is_cancelled, mark_retrieved, rank, submitter, timeout_error
 from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout, refuse_executor
 from parallel._compat import ParamSpec, TypeVarTuple, Unpack
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
+from parallel._limit import let_go_abandoned
 from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
@@ -137,7 +138,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             raise_unchanged(failure)
         except BaseException as raised:
             if raised is failure:  # A signal handler may have raised something else.
-                _mark_retrieved(failed)
+                mark_retrieved(failed)
             raise
         finally:
             # The traceback refers to this frame.
@@ -170,7 +171,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 link.future.abandon()
             else:
                 link.future.cancel()
-        _process.pool.note_suspended()
+        let_go_abandoned()
 
     def _get_futures(self) -> tuple[Future[Any], ...]:
         """The calls' futures, each with the type of its call, in the order of the chain."""
@@ -196,7 +197,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
 
         Raises:
             BaseException: As for ``results()``.
-            asyncio.CancelledError: The task was cancelled. The calls continue.
+            asyncio.CancelledError: The task was cancelled. The calls are asked to stop.
         """
         __tracebackhide__ = True
         # Imported late: programs without asyncio do not pay for it.
@@ -268,17 +269,17 @@ class FutureCollection(Generic[Unpack[Ts]]):
             if failure is not None:
                 failed.append(link)
                 (cancelled if is_cancelled(link.future) else failures).append(failure)
-        failure = timed_out = _timed_out(running, len(links), timeout) if running else None
+        failure = late = timeout_error(running, len(links), timeout) if running else None
         if failures:
             failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed")
-            append_context(failure, timed_out)
+            append_context(failure, late)
         elif cancelled and not running:
             failure = cancelled[0]
         try:
             return failure
         finally:
             # The traceback of a group refers to this frame.
-            del failure, failures, cancelled, timed_out
+            del failure, failures, cancelled, late
 
     def _wait_for_first(
         self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
@@ -296,9 +297,9 @@ class FutureCollection(Generic[Unpack[Ts]]):
             elif not link.future.done():
                 running.append(link)
         if not failures:
-            return _timed_out(running, len(links), timeout) if running else None
+            return timeout_error(running, len(links), timeout) if running else None
         if self._first_failure is None:  # The answer stays the same when more calls fail.
-            self._first_failure = min(failures, key=_rank)[0]
+            self._first_failure = min(failures, key=rank)[0]
         failure = self._first_failure.failure()
         try:
             failed.extend(link for link, each in failures if each is failure)
@@ -385,19 +386,3 @@ def prepare_call(
     start.__doc__ = func.__doc__
     start.__dict__["__wrapped__"] = func
     return start
-
-
-def _rank(failure: tuple[ChainedCall, BaseException]) -> int:
-    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
-    link, error = failure
-    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
-
-
-def _mark_retrieved(links: Sequence[ChainedCall]) -> None:
-    for link in links:  # Not in results(), whose frame the traceback refers to.
-        link.is_retrieved = True
-
-
-def _timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
-    names = joined([link.name for link in running])
-    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")

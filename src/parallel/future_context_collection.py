@@ -96,8 +96,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
 
         If an ``__enter__`` fails, the others finish first. If the time limit passes, or a signal handler raises an
         exception (as Ctrl-C does), this does not wait for them. Then all managers that were entered exit with the
-        failure, and it is raised. A manager that is still entering exits on its own thread as soon as its ``__enter__``
-        has returned.
+        failure, and it is raised. A manager that is still entering is asked to stop (see ``cancellation``). It exits on
+        its own thread as soon as its ``__enter__`` has returned.
 
         Raises:
             BaseException: What an ``__enter__`` raised, if one failed, or the signal handler.

@@ -4,33 +4,91 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future
-from typing import Any, Callable, TypeVar
+from types import MethodType
+from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _process
-from parallel._call import Call
-from parallel._checks import checked_name
+from parallel._call import Call, SubmittedCall
+from parallel._checks import check_max_workers, checked_name
 from parallel._compat import ParamSpec
+from parallel._limit import Limit, LimitedCall, Runner
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+M = TypeVar("M")
+
+
+class _MethodOfBoth:
+    """A ``classmethod`` on the class, and another method on an instance."""
+
+    def __init__(self, of_class: Any, of_instance: Callable[..., Any]) -> None:
+        self.__doc__ = of_class.__doc__
+        self.__func__ = of_class.__func__
+        self._of_class = of_class
+        self._of_instance = of_instance
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self._of_class.__get__(None, owner)
+        return MethodType(self._of_instance, instance)
+
+
+def _on_instances(of_instance: Callable[..., Any]) -> Callable[[M], M]:
+    """Replaces a ``classmethod`` on instances. Checkers see the ``classmethod``."""
+
+    def decorate(of_class: M) -> M:
+        of_both: Any = _MethodOfBoth(of_class, of_instance)
+        return of_both  # type: ignore[no-any-return]
+
+    return decorate
 
 
 class ParallelExecutor(Executor):
     """Calls functions at once, each on a thread of its own.
 
     The class does so with ``execute_one`` and ``execute``. An instance is a standard ``concurrent.futures.Executor`` in
-    which nothing queues: a call starts when it is submitted. Its future is running from the beginning, so it cannot be
-    cancelled. A call sees the caller's context variables as they were when it started, and keeps its own changes.
+    which nothing queues, unless it is given a limit: a call starts when it is submitted. Its future is running from the
+    beginning, so it cannot be cancelled. A call sees the caller's context variables as they were when it was submitted,
+    and keeps its own changes.
+
+    With a limit, the calls above it wait in order, on the same threads as all calls. Their futures are pending, and
+    ``cancel()`` returns ``True``. The limit counts the calls of ``submit``, ``map``, ``execute_one`` and ``execute`` of
+    that instance only, not those that they make with ``parallel()``. A call has its place until its function returns,
+    or until it is abandoned; its done-callbacks need none. If no thread can be started when a place becomes free, the
+    thread that freed it runs the queued calls after its done-callbacks; if none is left, they fail with that error.
 
     Any thread may call any method at any time.
+
+    >>> with ParallelExecutor(max_workers=8) as executor:
+    ...     list(executor.map(len, ["one", "three"]))
+    [3, 5]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_workers: int | None = None) -> None:
+        """Makes an executor; starts no thread.
+
+        Args:
+            max_workers: How many of its calls run at a time at most; ``None`` for no limit.
+
+        Raises:
+            TypeError: ``max_workers`` is neither an ``int`` nor ``None``.
+            ValueError: ``max_workers`` is below one.
+        """
+        self._max_workers = check_max_workers(max_workers)
+        # A forked child has threads of its own.
+        self._limits: dict[_process.Pool, Limit] = {}
         self._is_shut_down = False
 
+    def _execute_one(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return self._start(func, args, kwargs, checked_name(func, "ParallelExecutor.execute_one()"))
+
+    @_on_instances(_execute_one)
     @classmethod
     def execute_one(cls, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Starts ``func(*args, **kwargs)`` on a thread of its own, at once.
+
+        On an instance, does what ``submit`` does.
 
         Args:
             func: What to call.
@@ -48,9 +106,15 @@ class ParallelExecutor(Executor):
         name = checked_name(func, "ParallelExecutor.execute_one()")
         return _process.pool.start(Call, func, args, kwargs, name)
 
+    def _execute(self, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
+        return self._start_all(_named(func, *funcs))
+
+    @_on_instances(_execute)
     @classmethod
     def execute(cls, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
         """Starts functions that take no arguments, each on a thread of its own, at once; all or none of them.
+
+        On an instance, the calls belong to it, as those of ``submit`` do.
 
         Args:
             func: The first function.
@@ -65,13 +129,12 @@ class ParallelExecutor(Executor):
                 started.
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
-        where = "ParallelExecutor.execute()"
-        calls = [Call(each, (), {}, checked_name(each, where)) for each in (func, *funcs)]
+        calls = [Call(each, (), {}, name) for each, name in _named(func, *funcs)]
         _process.pool.start_all(calls)
         return list(calls)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:  # type: ignore[override, unused-ignore]  # On 3.8 it has the name fn.
-        """Starts ``fn(*args, **kwargs)`` on a thread of its own, at once.
+        """Starts ``fn(*args, **kwargs)`` on a thread of its own, at once, or as soon as the limit allows.
 
         Args:
             fn: What to call.
@@ -79,70 +142,97 @@ class ParallelExecutor(Executor):
             **kwargs: Its keyword arguments, of any name.
 
         Returns:
-            The call's future, which is running.
+            The call's future, which is running, or is pending if there is a limit.
 
         Raises:
             TypeError: ``fn`` is not callable, or is a coroutine function.
-            RuntimeError: The executor has been shut down, or as for ``execute_one``.
+            RuntimeError: The executor has been shut down, or as for ``execute_one``: there was a place for the call,
+                but no thread. Then it does not run, nor is it queued.
             MemoryError: As for ``execute_one``.
         """
-        name = checked_name(fn, "ParallelExecutor.submit()")
-        return _process.pool.start(_SubmittedCall, self, fn, args, kwargs, name, accept=self._check_not_shut_down)
+        return self._start(fn, args, kwargs, checked_name(fn, "ParallelExecutor.submit()"))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # As in the base class.
         """Ends the executor: ``submit`` raises a ``RuntimeError`` from now on.
 
         Args:
-            wait: Whether to wait until all calls and their done-callbacks have ended.
-            cancel_futures: Changes nothing: no call is ever waiting to be started.
+            wait: Whether to wait until all calls and their done-callbacks have ended, also those that are queued.
+            cancel_futures: Whether to cancel the calls that are queued, which only a limit makes wait.
 
         Raises:
             RuntimeError: With ``wait``, when called from one of the executor's own calls, which would wait for itself.
             BaseException: What a signal handler raises meanwhile. The executor is shut down all the same; to continue
                 to wait, call this again.
         """
-        del cancel_futures
         # Set it, then look for calls. submit() notes the call, then looks whether it is set. So one of the two sees the
         # other.
         self._is_shut_down = True
+        if cancel_futures:
+            for limit in list(self._limits.values()):
+                limit.cancel_queued()
         if not wait:
             return
-        calls = self._unfinished_calls()
-        if any(call.thread == threading.get_ident() for call in calls):
+        if any(call.thread == threading.get_ident() for call in self._unfinished_calls()):
             raise RuntimeError("cannot join current thread")
-        for call in calls:
-            _process.pool.wait_for(call)
+        while True:
+            busy = [each for each in self._unfinished_calls() + self._runners() if not each.is_suspended]
+            if not busy:
+                break
+            for each in busy:
+                _process.pool.wait_for(each)
         _process.pool.join_idle()
 
     def __repr__(self) -> str:
-        running = len(self._unfinished_calls())
+        calls = self._unfinished_calls()
+        queued = sum(not (call.running() or call.done()) for call in calls)
+        running = len(calls) - queued
         states = ["shut down"] if self._is_shut_down else []
         if running or not states:
             states.append(f"{running or 'no'} call{'' if running == 1 else 's'} running")
+        if queued:
+            states.append(f"{queued} pending")
         return f"<{type(self).__name__}: {', '.join(states)}>"
+
+    def _start(self, func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Future[T]:
+        accept = self._check_not_shut_down
+        if self._max_workers is None:
+            return _process.pool.start(SubmittedCall, self, func, args, kwargs, name, accept=accept)
+        limit = self._limit(self._max_workers)
+        call = LimitedCall(limit, self, func, args, kwargs, name)
+        limit.start((call,), accept)
+        return call
+
+    def _start_all(self, functions: Sequence[tuple[Callable[[], T], str]]) -> list[Future[T]]:
+        accept = self._check_not_shut_down
+        if self._max_workers is None:
+            calls = [SubmittedCall(self, func, (), {}, name) for func, name in functions]
+            _process.pool.start_all(calls, accept)
+            return list(calls)
+        limit = self._limit(self._max_workers)
+        limited = [LimitedCall(limit, self, func, (), {}, name) for func, name in functions]
+        limit.start(limited, accept)
+        return list(limited)
+
+    def _limit(self, number: int) -> Limit:
+        """Returns the places and the queue of this process."""
+        pool = _process.pool
+        return self._limits.get(pool) or self._limits.setdefault(pool, Limit(number, pool))
 
     def _check_not_shut_down(self) -> None:
         if self._is_shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _unfinished_calls(self) -> list[_SubmittedCall]:
+    def _unfinished_calls(self) -> list[SubmittedCall]:
         """Returns the calls of this executor that run in this process."""
         unfinished = list(_process.pool.unfinished)
-        return [call for call in unfinished if isinstance(call, _SubmittedCall) and call.executor is self]
+        return [call for call in unfinished if isinstance(call, SubmittedCall) and call.executor is self]
+
+    def _runners(self) -> list[Runner]:
+        """Returns what runs its calls, if there is a limit."""
+        limit = self._limits.get(_process.pool)
+        return [each for each in list(_process.pool.unfinished) if isinstance(each, Runner) and each.limit is limit]
 
 
-class _SubmittedCall(Call):
-    """A call that an instance of ``ParallelExecutor`` waits for in ``shutdown``."""
-
-    def __init__(self, executor: ParallelExecutor, *call: Any) -> None:
-        super().__init__(*call)
-        self.executor = executor
-        self.thread: int | None = None
-
-    def run(self) -> None:
-        self.thread = threading.get_ident()
-        try:
-            super().run()
-        finally:
-            # The frames of an error's traceback refer back to this one.
-            del self
+def _named(*functions: Callable[[], T]) -> list[tuple[Callable[[], T], str]]:
+    """Returns the functions with their names, after they have been checked."""
+    return [(each, checked_name(each, "ParallelExecutor.execute()")) for each in functions]

@@ -466,11 +466,6 @@ def test_a_collection_made_by_hand_the_wrong_way_is_only_a_type_error() -> None:
     gc.collect()
 
 
-def test_an_executor_takes_no_options() -> None:
-    with pytest.raises(TypeError, match="argument"):
-        ParallelExecutor(4)  # type: ignore[call-arg]  # The mistake: there is no number of threads to set.
-
-
 def test_wrong_arguments_of_the_function_are_its_own_error() -> None:
     calls = parallel(a_function)(1)  # type: ignore[call-arg]  # The mistake.
     with pytest.raises(TypeError, match=r"a_function\(\) takes 0 positional arguments but 1 was given"):

@@ -28,25 +28,31 @@ from parallel import ParallelExecutor, parallel
 
 Submit = Callable[..., "Future[Any]"]
 
-BOTH = [ParallelExecutor, ThreadPoolExecutor]
+KINDS: dict[str, Callable[[], Executor]] = {
+    "ours": ParallelExecutor,
+    "ours with a limit": lambda: ParallelExecutor(max_workers=32),
+    "standard": lambda: ThreadPoolExecutor(max_workers=32),
+}
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=KINDS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """An executor of the standard's or of ours, with a thread for whatever a test submits."""
-    executor = ThreadPoolExecutor(max_workers=32) if request.param is ThreadPoolExecutor else ParallelExecutor()
+    executor = KINDS[request.param]()
     yield executor
     executor.shutdown()
 
 
-@pytest.fixture(params=["standard submit", "submit", "execute_one", "execute", "chain"])
+@pytest.fixture(params=["standard submit", "submit", "limited submit", "execute_one", "execute", "chain"])
 def submit(request: pytest.FixtureRequest) -> Iterator[Submit]:
     """Every way to a future."""
     standard = ThreadPoolExecutor(max_workers=32)
     ours = ParallelExecutor()
+    limited = ParallelExecutor(max_workers=32)
     ways: dict[str, Submit] = {
         "standard submit": standard.submit,
         "submit": ours.submit,
+        "limited submit": limited.submit,
         "execute_one": ParallelExecutor.execute_one,
         "execute": lambda func, *args: ParallelExecutor.execute(lambda: func(*args))[0],
         "chain": lambda func, *args: parallel(func)(*args).futures[0],
@@ -54,6 +60,7 @@ def submit(request: pytest.FixtureRequest) -> Iterator[Submit]:
     yield ways[request.param]
     standard.shutdown()
     ours.shutdown()
+    limited.shutdown()
 
 
 @pytest.fixture
@@ -236,7 +243,7 @@ def test_a_call_that_shuts_its_executor_down_and_waits_is_told_that_it_cannot(ex
 # executing."
 
 
-@pytest.mark.parametrize("executor_made", ["ParallelExecutor()", "ThreadPoolExecutor(1)"])
+@pytest.mark.parametrize("executor_made", ["ParallelExecutor()", "ParallelExecutor(1)", "ThreadPoolExecutor(1)"])
 def test_the_program_ends_after_calls_of_an_executor_shut_down_without_waiting(executor_made: str) -> None:
     code = f"""
     import threading, time

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from importlib.util import find_spec
@@ -226,3 +227,24 @@ for cell in notebook.cells:
     assert done.returncode == 0, done.stderr
     for shown in ("user 7 [0, 1, 2]", "one two", "('user 8',)", "('user 0', 'user 1',", "3 folders"):
         assert shown in done.stdout
+
+
+# Many sources
+
+
+def test_search_many_prints_what_has_come_and_does_not_wait_for_the_rest() -> None:
+    begun = time.monotonic()
+    assert output_of(EXAMPLES / "search_many.py").splitlines() == [
+        "library   The Time Machine",
+        "library   A Room of Time",
+        "archive   Timetable of 1844",
+        "shop      Time Travel for Beginners",
+        "late: museum",
+    ]
+    # The search takes two seconds, and a busy machine some more to start Python. The late source takes for ever.
+    assert time.monotonic() - begun < 8
+
+
+def test_search_many_names_all_that_is_late() -> None:
+    done = output_of(EXAMPLES / "search_many.py", "sea", "--limit", "0")
+    assert done == "late: library, archive, shop, museum\n"

@@ -586,11 +586,13 @@ def is_at_door(frame: FrameType) -> bool:
 def loses_in_standard_library(frame: FrameType) -> bool:
     """Whether the standard library itself breaks if a handler raises just here.
 
-    ``Condition.__enter__`` may hold its lock already, and then nobody releases it. Right after ``Thread.start`` has
-    started the thread, it takes the thread out of a list in which the thread then looks for itself in vain.
+    ``Condition.__enter__`` may hold its lock already, and then nobody releases it. Nor does ``enumerate`` from 3.14 on:
+    the interpreter may run the handler after ``with`` has acquired the lock, and before its block. Right after
+    ``Thread.start`` has started the thread, it takes the thread out of a list in which the thread then looks for itself
+    in vain.
     """
     code = frame.f_code
-    return code.co_filename == threading.__file__ and code.co_name in {"__enter__", "start"}
+    return code.co_filename == threading.__file__ and code.co_name in {"__enter__", "enumerate", "start"}
 
 
 def unwrapped(error: BaseException) -> BaseException:

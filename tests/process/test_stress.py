@@ -61,3 +61,10 @@ def test_help_tells_of_the_options() -> None:
     printed = "\n".join(run(str(PROGRAM), "--help"))
     assert "--seconds SECONDS" in printed
     assert "--seed SEED" in printed
+
+
+def test_every_call_that_is_asked_or_abandoned_ends_under_stress() -> None:
+    lines = run(str(PROGRAM.with_name("stress_cancel.py")), "--seconds", str(SECONDS), "--seed", SEED, seconds=SECONDS)
+    numbers = {what: int(number) for number, what in (line.split(maxsplit=1) for line in lines)}
+    assert set(numbers) >= {"callbacks", "stopped by a callback", "stopped by a wait"}
+    assert min(numbers.values()) > 0
