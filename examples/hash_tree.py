@@ -8,11 +8,10 @@ import os
 import stat
 import sys
 from concurrent.futures import Future, as_completed
-from itertools import islice
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
-from parallel.parallel_executor import ParallelExecutor
+from parallel import ParallelExecutor, parallel_map
 
 
 def line_for(path: str) -> bytes:
@@ -35,14 +34,11 @@ def line_for(path: str) -> bytes:
 
 
 def hash_all(paths: list[str], at_once: int) -> Iterator[tuple[str, Future[bytes]]]:
-    """Gives each path with its call, as the calls end. The library lets no call wait, so the limit is kept here."""
-    to_start = iter(paths)
-    running = {ParallelExecutor.execute_one(line_for, path): path for path in islice(to_start, at_once)}
-    while running:
-        ended = next(as_completed(running))
-        yield running.pop(ended), ended
-        for path in islice(to_start, 1):
-            running[ParallelExecutor.execute_one(line_for, path)] = path
+    """Yields each path with its call, as the calls end."""
+    calls = parallel_map(line_for, paths, executor=ParallelExecutor(max_workers=at_once))
+    path_of: dict[Future[Any], str] = dict(zip(calls.futures, paths))
+    for call in as_completed(calls.futures):
+        yield path_of[call], call
 
 
 def main() -> None:

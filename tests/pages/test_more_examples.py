@@ -55,7 +55,7 @@ def test_many_machines_prints_the_same_wherever_it_runs(where: str) -> None:
 
 def test_many_machines_says_what_to_install() -> None:
     done = run_without("distributed", "many_machines.py", "--on", "dask")
-    command = "uv run --group integrations python examples/many_machines.py"
+    command = "uv run --group integrations python examples/many_machines.py --on dask"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"This needs Dask: {command}\n")
     assert run_without("distributed", "many_machines.py").returncode == 0
 
