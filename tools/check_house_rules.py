@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("__init__",),
     ("parallel", "_futures_by_position"),
+    ("_callable_manager",),
     ("future_collection", "future_context_collection"),
     ("_asyncio",),
     ("_context_block",),
@@ -27,8 +28,8 @@ FLOORS = (
     ("_limit",),
     ("_process", "_call"),
     ("_threads", "_cancellation"),
-    ("_thread", "_waiting"),
-    ("_call_future", "_checks", "_exceptions", "_unwinding", "_work_queue"),
+    ("_arguments", "_thread", "_waiting"),
+    ("_call_future", "_checks", "_exceptions", "_mistakes", "_unwinding", "_work_queue"),
     ("_compat", "_context_variables", "_names", "_sync", "return_when"),
 )
 """The modules of the library, from the top floor to the ground. A module imports from the floors below it only.

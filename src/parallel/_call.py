@@ -121,12 +121,11 @@ class Call(OwnFuture, Cancellable):
 class SubmittedCall(Call):
     """A call that an instance of an executor waits for in ``shutdown``."""
 
-    thread: int | None = None
-    """The identifier of the thread that has begun it."""
-
     def __init__(self, executor: object, *call: Any) -> None:
         super().__init__(*call)
         self.executor = executor
+        # The identifier of the thread that has begun it.
+        self.thread: int | None = None
 
     def run(self) -> None:
         self.thread = threading.get_ident()

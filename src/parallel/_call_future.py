@@ -193,10 +193,9 @@ class _LatchFuture(Future):  # type: ignore[type-arg]  # Below 3.9 it cannot be 
 class _PlainFuture(Future):  # type: ignore[type-arg]  # As above.
     """The same on public ground only. When a pending future is cancelled, ``begin`` tells ``wait``, as in the pools."""
 
-    _has_been_begun = False
-
     def __init__(self) -> None:
         super().__init__()
+        self._has_been_begun = False
         self.set_running_or_notify_cancel()
 
     def set_pending(self) -> None:

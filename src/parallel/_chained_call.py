@@ -74,24 +74,6 @@ class ChainedCall:
         return call
 
 
-def rank(failure: tuple[ChainedCall, BaseException]) -> int:
-    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
-    link, error = failure
-    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
-
-
-def mark_retrieved(links: Sequence[ChainedCall]) -> None:
-    """Notes that the errors of calls have been raised."""
-    for link in links:
-        link.is_retrieved = True
-
-
-def timeout_error(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
-    """Returns an error that names the calls that still run."""
-    names = joined([link.name for link in running])
-    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")
-
-
 class Submit(Protocol):
     """Starts a call for a link of a chain.
 
@@ -108,7 +90,7 @@ class Submit(Protocol):
 def submitter(executor: Executor | None) -> Submit:
     """Returns what starts a call on ``executor``, or, without one, on a thread of its own."""
     if executor is None:
-        return _start
+        return START_ON_OWN_THREAD
     submit = submit_of(executor)
 
     def submit_to_executor(
@@ -121,6 +103,9 @@ def submitter(executor: Executor | None) -> Submit:
 
 def _start(link: ChainedCall, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None:
     _process.pool.start(link.make_call, func, args, kwargs)
+
+
+START_ON_OWN_THREAD: Submit = _start
 
 
 class _Reporter:
@@ -148,6 +133,24 @@ def is_cancelled(future: Future[Any]) -> bool:
         return True
     # Its user may have set another one.
     return isinstance(future, Call) and future.was_cancelled and failure is not None and is_cancelled_error(failure)
+
+
+def rank(failure: tuple[ChainedCall, BaseException]) -> int:
+    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
+    link, error = failure
+    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
+
+
+def mark_retrieved(links: Sequence[ChainedCall]) -> None:
+    """Notes that somebody has got the errors of these calls."""
+    for link in links:
+        link.is_retrieved = True
+
+
+def timed_out(running: Sequence[ChainedCall], total: int, timeout: float | None) -> TimeoutError:
+    """Returns an error that names the calls that still run."""
+    names = joined([link.name for link in running])
+    return TimeoutError(f"{len(running)} of {total} calls still running after {timeout} seconds: {names}")
 
 
 def _report_failure(future: Future[Any], name: str, thread: Thread | None = None) -> None:

@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import threading
+from abc import ABCMeta
 from concurrent.futures import Executor, Future
-from functools import partial, wraps
-from types import CodeType, FunctionType
-from typing import Any, Callable, SupportsFloat, TypeVar, cast
+from functools import partial
+from types import CodeType, CoroutineType, FunctionType
+from typing import Any, Callable, SupportsFloat, cast
 
 from parallel._names import attribute_of, describe, name_of
 from parallel.return_when import ReturnWhen
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _ALL_COMPLETED: ReturnWhen = ReturnWhen.ALL_COMPLETED
 
+_PLAIN_METACLASSES = (type, ABCMeta)
+"""They have no special method that a class could be taken to have."""
+_HINT_FOR_MANAGERS = "; to enter several context managers, use parallel_contexts([a, b])"
+_OF_WITH = ("__enter__", "__exit__")
+_OF_ASYNC_WITH = ("__aenter__", "__aexit__")
 _COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would double the time that importing parallel takes.
 
 
 def is_context_manager(target: object) -> bool:
-    """Whether ``with`` would take ``target``: the two methods are looked up on the type."""
+    """Whether ``with`` would take ``target``, and is meant to: a proxy of a function has the methods, too."""
+    return _has_methods(target, _OF_WITH)
+
+
+def is_async_context_manager(target: object) -> bool:
+    """The same for ``async with``."""
+    return _has_methods(target, _OF_ASYNC_WITH)
+
+
+def _has_methods(target: object, names: tuple[str, str]) -> bool:
     cls = type(target)
-    return hasattr(cls, "__enter__") and hasattr(cls, "__exit__")
+    if not _are_on(cls, names):
+        return False
+    if cls.__getattribute__ is object.__getattribute__:
+        shown: object = target.__class__
+    else:  # A proxy shows the class of the object that it stands for.
+        shown = attribute_of(target, "__class__")
+    return shown is cls or not isinstance(shown, type) or _are_on(shown, names)
+
+
+def _are_on(cls: type, names: tuple[str, str]) -> bool:
+    """Whether instances have special methods, as the interpreter looks them up: not on the metaclass."""
+    first, second = names
+    if getattr(cls, first, None) is None or getattr(cls, second, None) is None:
+        return False
+    return type(cls) in _PLAIN_METACLASSES or all(any(name in vars(each) for each in cls.__mro__) for name in names)
 
 
 def check_function(func: object, where: str) -> None:
@@ -34,7 +61,7 @@ def check_function(func: object, where: str) -> None:
     if is_coroutine_function(func):
         raise TypeError(
             f"{where} takes an ordinary function, not {describe(func)}, which is a coroutine function; "
-            f"to run it on a thread of its own, pass a function that calls asyncio.run() on its coroutine"
+            f"to run it on a thread of its own, call asyncio.run() on its coroutine: parallel(asyncio.run)(coroutine)"
         )
 
 
@@ -57,46 +84,69 @@ def hint_for_non_callable(target: object) -> str:
         return "; it is a context manager: to enter it, start the chain with parallel(context_manager)"
     if is_async_context_manager(target):
         return "; it is an asynchronous context manager: enter it with `async with`"
-    if hasattr(type(target), "__await__"):
-        return "; it is awaitable: pass the function itself, not what calling it returned"
     if isinstance(target, (list, tuple)):
+        if target and all(is_context_manager(each) for each in target):
+            return _HINT_FOR_MANAGERS
         return ": pass the function itself, neither what calling it returned nor a list of functions"
-    return ": pass the function itself, not what calling it returned"
+    if isinstance(target, CoroutineType):
+        return "; it is a coroutine: await it, or run it on a thread of its own, parallel(asyncio.run)(coroutine)"
+    return _hint_for_half_a_context_manager(target) or ": pass the function itself, not what calling it returned"
+
+
+def _hint_for_half_a_context_manager(target: object) -> str:
+    """Says which of the two methods ``target`` lacks, if it has the other one."""
+    cls = type(target)
+    for name, other in (_OF_WITH, _OF_WITH[::-1]):
+        # The one that a chain of calls has is a property, which only explains.
+        if callable(getattr(cls, name, None)) and not hasattr(cls, other):
+            return f"; it does not support the context manager protocol: it has {name}, but no {other}"
+    return ""
 
 
 def check_chained_function(func: object) -> None:
     """Raises a ``TypeError`` unless ``func`` can be chained onto calls."""
     if is_plain_function(func):
         return
-    if is_context_manager(func):
+    if is_context_manager(func) and not callable(func):
         raise TypeError(
             f"a chain of calls takes functions only, not {describe(func)}, which is a context manager; "
-            f"enter it in a chain of its own, parallel(context_manager), or wrap it in a lambda to call it"
+            f"enter it in a chain of its own, parallel(context_manager)"
         )
-    if is_async_context_manager(func):
-        raise TypeError(
-            f"a chain of calls takes functions only, not {describe(func)}, which is an asynchronous context manager; "
-            f"enter it with `async with`, or wrap it in a lambda to call it"
-        )
+    check_is_not_entered_asynchronously(func, "FutureCollection.parallel()")
     check_function(func, "FutureCollection.parallel()")
 
 
-def refuse_executor(method: F) -> F:
-    """Decorates a method without ``executor=``, so that it says where the executor of a chain is given.
+def check_is_not_entered_asynchronously(target: object, where: str) -> None:
+    """Raises a ``TypeError`` if ``target`` is only meant for ``async with``."""
+    if not is_async_context_manager(target) or is_context_manager(target):
+        return
+    # From Python 3.10 on, what `asynccontextmanager` makes is callable: it decorates.
+    if not callable(target) or type(target).__module__ == "contextlib":
+        raise TypeError(
+            f"{where} does not take {describe(target)}, which is an asynchronous context manager; "
+            f"enter it with `async with`"
+        )
 
-    Checkers see the method as it is. So they refuse the option as one that does not exist.
-    """
 
-    @wraps(method)
-    def checked(*args: Any, **options: Any) -> Any:
-        if "executor" in options:
-            raise TypeError(
-                f".{method.__name__}() takes no executor=: all calls of a chain run on that of the first, "
-                f"so start the chain with parallel(func, executor=...)"
-            )
-        return method(*args, **options)
+def check_iterable(iterable: object, position: int) -> None:
+    """Raises a ``TypeError`` unless an argument of ``parallel_map()`` is iterable."""
+    if not _is_iterable(iterable):
+        raise TypeError(
+            f"parallel_map() takes iterables of arguments, and its argument {position} is {describe(iterable)}; "
+            f"to give the same to each call, use functools.partial()"
+        )
 
-    return cast(F, checked)
+
+def check_several(managers: object) -> None:
+    """Raises a ``TypeError`` unless the argument of ``parallel_contexts()`` is iterable."""
+    if not _is_iterable(managers):
+        is_manager = is_context_manager(managers)
+        hint = "; for one context manager, use parallel(context_manager)" if is_manager else ""
+        raise TypeError(f"parallel_contexts() takes one iterable of context managers, not {describe(managers)}{hint}")
+
+
+def _is_iterable(target: object) -> bool:
+    return hasattr(type(target), "__iter__") or hasattr(type(target), "__getitem__")
 
 
 def check_context_manager(target: object, where: str) -> None:
@@ -108,20 +158,16 @@ def check_context_manager(target: object, where: str) -> None:
             f"{where} takes a context manager, not {describe(target)}, which is an asynchronous context manager; "
             f"enter it with `async with`"
         )
-    hint = ""
+    hint = _hint_for_half_a_context_manager(target)
     if isinstance(target, type) and hasattr(target, "__enter__"):
         hint = f"; did you mean {target.__name__}()?"
     elif is_coroutine_function(target):
         hint = "; it is a coroutine function: run it in a chain of its own, parallel(asyncio.run)(coroutine)"
+    elif isinstance(target, (list, tuple)):
+        hint = _HINT_FOR_MANAGERS
     elif callable(target):
         hint = "; it is callable: pass what calling it returns, or call it in a chain of its own, parallel(func)(...)"
     raise TypeError(f"{where} takes a context manager (with __enter__ and __exit__), not {describe(target)}{hint}")
-
-
-def is_async_context_manager(target: object) -> bool:
-    """Whether ``async with`` would take ``target``."""
-    cls = type(target)
-    return hasattr(cls, "__aenter__") and hasattr(cls, "__aexit__")
 
 
 def is_coroutine_function(func: Any) -> bool:

@@ -88,12 +88,44 @@ else:
         return None
 
 
+if sys.version_info >= (3, 14):
+
+    def copy_annotations(source: Any, target: Any) -> None:
+        """Gives a function the annotations of another, without evaluating them."""
+        annotate = source.__annotate__
+        if annotate is None:  # There are none, or they were assigned, or are strings.
+            target.__annotations__ = source.__annotations__
+        else:
+            target.__annotate__ = annotate
+        target.__type_params__ = source.__type_params__
+
+elif sys.version_info >= (3, 12):
+
+    def copy_annotations(source: Any, target: Any) -> None:
+        """Gives a function the annotations of another."""
+        target.__annotations__ = source.__annotations__
+        target.__type_params__ = source.__type_params__
+
+else:
+
+    def copy_annotations(source: Any, target: Any) -> None:
+        """Gives a function the annotations of another."""
+        target.__annotations__ = source.__annotations__
+
+
+FIRST_METHOD_OF_WITH = "__exit__" if sys.version_info >= (3, 14) else "__enter__"
+"""Which of its two methods ``with`` looks up first."""
+FIRST_METHOD_OF_ASYNC_WITH = "__aexit__" if sys.version_info >= (3, 14) else "__aenter__"
+
 __all__ = [
+    "FIRST_METHOD_OF_ASYNC_WITH",
+    "FIRST_METHOD_OF_WITH",
     "BaseExceptionGroup",
     "ExceptionGroup",
     "ParamSpec",
     "TypeVarTuple",
     "Unpack",
+    "copy_annotations",
     "getprofile",
     "gettrace",
     "make_subscriptable",

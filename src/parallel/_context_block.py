@@ -102,6 +102,7 @@ class Block(AnyBlock):
         """Enters all managers; returns what went wrong, if anything, and abandons managers that are still entering."""
         timed_out = interruption = failure = manager = outcome = None
         failures: list[BaseException] = []
+        names: list[str] = []
         cancelled: list[BaseException] = []
         stragglers: list[PinnedManager] = []
         try:
@@ -119,13 +120,16 @@ class Block(AnyBlock):
                 if outcome.raised is None:
                     self._entered.append(manager)
                     values.append(outcome.value)
+                elif outcome.is_cancelled:
+                    cancelled.append(outcome.raised)
                 else:
-                    (cancelled if outcome.is_cancelled else failures).append(outcome.raised)
+                    failures.append(outcome.raised)
+                    names.append(manager.name)
             if self._interruption is not None:
                 interruption, self._interruption = self._interruption, None
             if timed_out is None and interruption is None and not failures:
                 failures = cancelled[:1]
-            failure = _failure_to_enter(failures, len(self.managers), timed_out, interruption)
+            failure = _failure_to_enter(failures, names, len(self.managers), timed_out, interruption)
             if failure is not None:
                 # In this order: the functions that the requests call may block.
                 abandon(stragglers, failure, self.error_around)
@@ -163,6 +167,7 @@ class AsyncBlock(AnyBlock):
 
 def _failure_to_enter(
     failures: Sequence[BaseException],
+    names: Sequence[str],
     total: int,
     timed_out: BaseException | None,
     interruption: BaseException | None,
@@ -171,7 +176,8 @@ def _failure_to_enter(
     outcome = timed_out
     try:
         if failures:
-            outcome = one_or_group(failures, f"{len(failures)} of {total} context managers failed to enter")
+            message = f"{len(failures)} of {total} context managers failed to enter: {joined(names)}"
+            outcome = one_or_group(failures, message)
             append_context(outcome, timed_out)
         if interruption is not None:
             append_context(interruption, outcome)

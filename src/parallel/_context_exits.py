@@ -17,10 +17,11 @@ Numbers
 from __future__ import annotations
 
 from contextvars import Context, copy_context
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, one_or_group
+from parallel._names import joined
 from parallel._sync import CountDownLatch, Once, Wakeup
 from parallel._unwinding import Outcome, Unwinding
 
@@ -142,7 +143,7 @@ class ExitsAtOnce:
         exiting = CountDownLatch(len(managers))
         unregistered, pending = list(managers), list(managers)
         interruption: BaseException | None = None
-        outcomes: list[Outcome] = []
+        outcomes: list[tuple[str, Outcome]] = []
         try:
             while not exiting.is_open:
                 try:
@@ -160,7 +161,7 @@ class ExitsAtOnce:
                         pending.remove(given_up)
                         given_up.order_exit(unwinding, copy_context())  # It may not have been ordered yet.
                         exiting.count_down()  # It does not do that itself any more.
-            outcomes.extend(filter(None, [manager.exiting.look() for manager in pending]))
+            outcomes.extend(_outcomes_of(pending))
             for manager in reversed(pending):
                 manager.variables.copy_exit_changes_to_caller()
             return _unwinding_after(outcomes, len(managers), unwinding, interruption)
@@ -177,21 +178,30 @@ class ExitsAtOnce:
             del interruption, unwinding
 
 
+def _outcomes_of(managers: _Managers) -> Iterator[tuple[str, Outcome]]:
+    """Yields the outcomes that have not been taken, each with the name of its manager."""
+    for manager in managers:
+        outcome = manager.exiting.look()
+        if outcome is not None:
+            yield manager.name, outcome
+
+
 def _unwinding_after(
-    outcomes: Sequence[Outcome], total: int, unwinding: Unwinding, interruption: BaseException | None
+    outcomes: Sequence[tuple[str, Outcome]], total: int, unwinding: Unwinding, interruption: BaseException | None
 ) -> Unwinding:
     """Makes one exception of all that exits at once raised: an interruption goes before failures."""
     error = unwinding.error
-    failures = [outcome.raised for outcome in outcomes if outcome.raised is not None]
-    others = [failure for failure in failures if failure is not error]
+    failures = [(name, outcome.raised) for name, outcome in outcomes if outcome.raised is not None]
+    names = [name for name, failure in failures if failure is not error]
+    others = [failure for _, failure in failures if failure is not error]
     left = error
     try:
         if others:
-            left = one_or_group(others, f"{len(others)} of {total} context managers failed to exit")
+            left = one_or_group(others, f"{len(others)} of {total} context managers failed to exit: {joined(names)}")
             if all(left is not failure for failure in others):
                 append_context(left, error)
         elif not failures:
-            left = unwinding.following(Outcome(any(outcome.value for outcome in outcomes))).error
+            left = unwinding.following(Outcome(any(outcome.value for _, outcome in outcomes))).error
         if interruption is not None:
             append_context(interruption, left)
             left = interruption

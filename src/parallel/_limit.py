@@ -169,6 +169,7 @@ class LimitedCall(SubmittedCall):
         Call.__init__(self, func, args, kwargs, name)  # Not by way of the class between: that takes longer.
         self.set_pending()
         self.executor = executor
+        self.thread = None
         self._limit = limit
 
     @property

@@ -9,12 +9,14 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, Literal, Sequence, TypeVar, cast
 
 from parallel import _process
+from parallel._arguments import explain_arguments, for_calls, for_next_call, for_results
 from parallel._call import Call
-from parallel._chained_call import ChainedCall, Submit, is_cancelled, mark_retrieved, rank, submitter, timeout_error
-from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout, refuse_executor
-from parallel._compat import ParamSpec, TypeVarTuple, Unpack
+from parallel._chained_call import ChainedCall, Submit, is_cancelled, mark_retrieved, rank, submitter, timed_out
+from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
+from parallel._compat import ParamSpec, TypeVarTuple, Unpack, copy_annotations
 from parallel._exceptions import append_context, one_or_group, raise_unchanged
 from parallel._limit import let_go_abandoned
+from parallel._mistakes import MistakesWithCalls, refuse_unstarted
 from parallel._names import is_ordinary, joined, name_of
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
@@ -29,7 +31,7 @@ Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
 
 
-class FutureCollection(Generic[Unpack[Ts]]):
+class FutureCollection(MistakesWithCalls, Generic[Unpack[Ts]]):
     """A chain of calls: ``parallel(func)(...)`` starts the first, ``.parallel(func)(...)`` one more.
 
     Calling what ``chain.parallel(func)`` returned consumes the chain: the call belongs to the new chain that it
@@ -51,6 +53,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         self._consumption: Once[list[str]] = Once()
 
     @staticmethod
+    @explain_arguments(for_calls("FutureCollection.create()", "FutureCollection.create"))
     def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]:
         """Does for functions what ``parallel(func)`` does.
 
@@ -66,7 +69,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         check_function(func, "FutureCollection.create()")
         return prepare_call(func, None, submitter(None))
 
-    @refuse_executor
+    @explain_arguments(for_next_call, has_self=True)
     def parallel(self, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
         """Prepares one more call, which runs where the first one does.
 
@@ -88,6 +91,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         self._check_not_consumed()
         return prepare_call(func, self, self._submit)
 
+    @explain_arguments(for_results, has_self=True)
     def results(
         self,
         *,
@@ -200,8 +204,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             asyncio.CancelledError: The task was cancelled. The calls are asked to stop.
         """
         __tracebackhide__ = True
-        # Imported late: programs without asyncio do not pay for it.
-        from parallel._asyncio import wait_for_all  # noqa: PLC0415
+        from parallel._asyncio import wait_for_all  # noqa: PLC0415  # Programs without asyncio do not pay for it.
 
         yield from wait_for_all([link.future for link in self._current_links()]).__await__()
         try:
@@ -260,6 +263,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         are_all_done = self._all_done.wait(timeout)
         running: list[ChainedCall] = []
         failures: list[BaseException] = []
+        names: list[str] = []
         cancelled: list[BaseException] = []
         for link in links:
             if not are_all_done and not link.future.done():
@@ -268,10 +272,14 @@ class FutureCollection(Generic[Unpack[Ts]]):
             failure = link.failure()
             if failure is not None:
                 failed.append(link)
-                (cancelled if is_cancelled(link.future) else failures).append(failure)
-        failure = late = timeout_error(running, len(links), timeout) if running else None
+                if is_cancelled(link.future):
+                    cancelled.append(failure)
+                else:
+                    failures.append(failure)
+                    names.append(link.name)
+        failure = late = timed_out(running, len(links), timeout) if running else None
         if failures:
-            failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed")
+            failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed: {joined(names)}")
             append_context(failure, late)
         elif cancelled and not running:
             failure = cancelled[0]
@@ -297,7 +305,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             elif not link.future.done():
                 running.append(link)
         if not failures:
-            return timeout_error(running, len(links), timeout) if running else None
+            return timed_out(running, len(links), timeout) if running else None
         if self._first_failure is None:  # The answer stays the same when more calls fail.
             self._first_failure = min(failures, key=rank)[0]
         failure = self._first_failure.failure()
@@ -369,6 +377,9 @@ def prepare_call(
             # The traceback refers to this frame.
             del new, link, links
 
+    # For those who forget to call it.
+    attributes = start.__dict__
+    attributes["parallel"] = attributes["results"] = refuse_unstarted
     if type(func) is not FunctionType:
         start.__name__ = name.rpartition(".")[2]
         start.__qualname__ = name
@@ -384,5 +395,6 @@ def prepare_call(
     start.__name__ = func.__name__
     start.__qualname__ = func.__qualname__
     start.__doc__ = func.__doc__
-    start.__dict__["__wrapped__"] = func
+    copy_annotations(func, start)
+    attributes["__wrapped__"] = func
     return start

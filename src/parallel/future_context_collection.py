@@ -9,10 +9,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, ContextManager, Generic, TypeVar
 
+from parallel._arguments import explain_arguments, for_contexts
 from parallel._checks import check_context_manager, check_parallel_exit, check_timeout
 from parallel._compat import TypeVarTuple, Unpack
 from parallel._context_block import AnyBlock, AsyncBlock, Block
 from parallel._exceptions import raise_unchanged
+from parallel._mistakes import MistakesWithContexts
 from parallel._names import joined, name_of
 from parallel._sync import Once
 
@@ -21,7 +23,7 @@ Ts = TypeVarTuple("Ts")
 B = TypeVar("B", bound=AnyBlock)
 
 
-class FutureContextCollection(Generic[Unpack[Ts]]):
+class FutureContextCollection(MistakesWithContexts, Generic[Unpack[Ts]]):
     """A chain of context managers, for one ``with``: ``with parallel(a).parallel(b) as (x, y): ...``.
 
     Each manager is entered and exited on a thread of its own, in a context of its own. All are entered at once. They
@@ -45,6 +47,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         self._interruption: BaseException | None = None
 
     @staticmethod
+    @explain_arguments(for_contexts("FutureContextCollection.create()"))
     def create(
         context_manager: ContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
     ) -> FutureContextCollection[T]:
@@ -66,6 +69,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         check_parallel_exit(parallel_exit)
         return FutureContextCollection((context_manager,), check_timeout(timeout), parallel_exit)
 
+    @explain_arguments(for_contexts("FutureContextCollection.parallel()"), has_self=True)
     def parallel(self, context_manager: ContextManager[T], /) -> FutureContextCollection[Unpack[Ts], T]:
         """Makes a chain with one more context manager, and the same options. This consumes the chain.
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, Callable, ContextManager, Iterable, Protocol, TypeVar, overload
+from typing import Any, Callable, ContextManager, Iterable, Protocol, TypeVar, cast, overload
 
-from parallel._chained_call import submitter
+from parallel._arguments import explain_arguments, for_first_link, for_many_contexts, for_map
+from parallel._callable_manager import CallableContexts, refuse_options_of_contexts
+from parallel._chained_call import START_ON_OWN_THREAD, submitter
 from parallel._checks import (
     check_context_manager,
     check_function,
+    check_is_not_entered_asynchronously,
+    check_iterable,
     check_parallel_exit,
+    check_several,
     check_timeout,
     hint_for_non_callable,
-    is_async_context_manager,
     is_context_manager,
     is_plain_function,
 )
@@ -32,6 +37,20 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _quick_for_functions(general: F) -> F:
+    """Decorates ``parallel()``, so that a function without options does not wait for what only others need."""
+
+    @functools.wraps(general)
+    def parallel(target: Any, /, *others: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        if others or options or not is_plain_function(target):
+            return general(target, *others, **options)
+        return prepare_call(target, None, START_ON_OWN_THREAD)
+
+    return cast(F, parallel)
 
 
 class CallableContextManager(Protocol[T_co]):
@@ -84,6 +103,8 @@ def parallel(
     """Starts a chain of context managers, which ``with`` enters in parallel."""
 
 
+@_quick_for_functions
+@explain_arguments(for_first_link)
 def parallel(
     target: Any,
     /,
@@ -113,8 +134,8 @@ def parallel(
 
     Args:
         target: A function or another callable, or a context manager. An object
-            that is both is treated as a context manager; wrap it in a lambda to
-            call it instead.
+            that is both may be called or entered: what this returns can be
+            called, entered, and chained onto either way.
         executor: For calls: runs them instead of threads of their own.
         timeout: For context managers: how many seconds all of them together may
             take to enter; ``None`` for no limit.
@@ -133,25 +154,23 @@ def parallel(
             option belongs to the other kind or has a wrong type.
         ValueError: ``timeout`` is NaN.
     """
-    if is_plain_function(target) and timeout is None and not parallel_exit:
-        return prepare_call(target, None, submitter(executor))
-    if is_context_manager(target):
+    is_manager = is_context_manager(target)
+    if is_manager and not (callable(target) and executor is not None):
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
         check_parallel_exit(parallel_exit)
-        chain: FutureContextCollection[Any] = FutureContextCollection((target,), check_timeout(timeout), parallel_exit)
+        seconds = check_timeout(timeout)
+        if callable(target):
+            return CallableContexts(target, seconds, parallel_exit)
+        chain: FutureContextCollection[Any] = FutureContextCollection((target,), seconds, parallel_exit)
         return chain
-    if is_async_context_manager(target):
-        check_context_manager(target, "parallel()")  # It says how to enter this one.
+    check_is_not_entered_asynchronously(target, "parallel()")
     if not callable(target):
         raise TypeError(
             f"parallel() takes a function or a context manager, not {describe(target)}{hint_for_non_callable(target)}"
         )
     check_function(target, "parallel()")
-    if timeout is not None or parallel_exit:
-        option = "timeout" if timeout is not None else "parallel_exit"
-        hint = f"; for calls, give it to results({option}=...)" if timeout is not None else ""
-        raise TypeError(f"{option}= is for context managers, and {describe(target)} is not one{hint}")
+    refuse_options_of_contexts(target, {"timeout": timeout is not None, "parallel_exit": bool(parallel_exit)})
     return prepare_call(target, None, submitter(executor))
 
 
@@ -222,6 +241,7 @@ def parallel_map(
 ) -> FutureCollection[Unpack[tuple[T, ...]]]: ...
 
 
+@explain_arguments(for_map)
 def parallel_map(
     func: Callable[..., T], /, *iterables: Iterable[Any], executor: Executor | None = None
 ) -> FutureCollection[Unpack[tuple[T, ...]]]:
@@ -253,6 +273,8 @@ def parallel_map(
     check_function(func, "parallel_map()")
     if not iterables:
         raise TypeError("parallel_map() takes a function and at least one iterable of arguments")
+    for position, iterable in enumerate(iterables, 2):
+        check_iterable(iterable, position)
     columns = [list(iterable) for iterable in iterables]
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
@@ -262,6 +284,7 @@ def parallel_map(
     return start_map(func, list(zip(*columns)), executor)
 
 
+@explain_arguments(for_many_contexts)
 def parallel_contexts(
     context_managers: Iterable[ContextManager[T]],
     /,
@@ -293,6 +316,7 @@ def parallel_contexts(
         ValueError: ``timeout`` is NaN.
         BaseException: What the iterable raised.
     """
+    check_several(context_managers)
     managers = tuple(context_managers)
     for manager in managers:
         check_context_manager(manager, "parallel_contexts()")

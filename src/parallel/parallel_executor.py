@@ -60,9 +60,9 @@ class ParallelExecutor(Executor):
 
     Any thread may call any method at any time.
 
-    >>> with ParallelExecutor(max_workers=8) as executor:
-    ...     list(executor.map(len, ["one", "three"]))
-    [3, 5]
+    >>> with ParallelExecutor(max_workers=2) as executor:
+    ...     list(executor.map(len, ["one", "three", "eleven"]))
+    [3, 5, 6]
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
