@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator
 
-from parallel import parallel_map
+from parallel import ParallelExecutor, parallel_map
 
 Calls = Iterable["Future[Any]"]
 
@@ -62,7 +62,7 @@ def main() -> None:
 
     files = sorted(options.folder.rglob("*.py"))
     # A thread for each of thousands of files would be too much for the disk.
-    with ThreadPoolExecutor(8) as executor:
+    with ParallelExecutor(max_workers=8) as executor:
         calls = parallel_map(count_lines, files, executor=executor)
         futures = calls.futures
         for _ in BARS[bar](as_completed(futures), len(futures)):
