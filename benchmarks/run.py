@@ -46,6 +46,7 @@ SCRIPTS = (
     "chain",
     "fan_out",
     "held",
+    "limit",
     "with_block",
     "all_cores",
     "import_time",

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from parallel._chained_call import START_ON_OWN_THREAD
 from parallel._checks import check_function
-from parallel._compat import Unpack
 from parallel._names import describe
 from parallel.future_collection import FutureCollection, prepare_call
 from parallel.future_context_collection import FutureContextCollection
@@ -14,7 +13,7 @@ from parallel.future_context_collection import FutureContextCollection
 T = TypeVar("T")
 
 
-class CallableContexts(FutureContextCollection[Unpack["tuple[T]"]]):
+class CallableContexts(FutureContextCollection[T]):
     """A chain of context managers, or the first call of a chain of calls, according to what is done with it."""
 
     def __init__(self, target: Any, timeout: float | None, parallel_exit: bool) -> None:  # noqa: FBT001  # Not for users.

@@ -26,6 +26,7 @@ SCRIPTS = (
     "held",
     "idle",
     "import_time",
+    "limit",
     "round_trip",
     "scale",
     "timeline",

@@ -138,7 +138,7 @@ BASICS = {
     except ValueError as error: say(error)
     class Fails:
         __enter__ = lambda _: fail(KeyError("enter"))
-        __exit__ = None
+        __exit__ = lambda *_: None
     try:
         with parallel(Manager("entered")).parallel(Fails()): say("never")
     except KeyError as error: say(error)
