@@ -19,6 +19,7 @@ from parallel._waiting import AllDone
 async def wait_for_all(futures: Sequence[Future[Any]]) -> None:
     """Waits until all are done; asks all calls to stop, the last one first, when the task is cancelled."""
     __tracebackhide__ = True
+    _check_running_loop("elsewhere, wait on a thread, as in `await trio.to_thread.run_sync(calls.results)`")
     try:
         await _wait(lambda callback: AllDone(futures, callback))
     except asyncio.CancelledError:
@@ -34,6 +35,7 @@ async def enter(block: AsyncBlock) -> Any:
     thread's wait ends. Whatever this raises, the caller has to exit the chain.
     """
     __tracebackhide__ = True
+    _check_running_loop("elsewhere, use `with` on a thread, as in `await trio.to_thread.run_sync(func)`")
     manager = block.manager
     outcome: Outcome | None = None
     try:
@@ -70,6 +72,16 @@ async def leave(block: AsyncBlock, error: BaseException | None) -> bool | None:
         # The traceback refers to this frame.
         outcome = None
         del error, manager, block
+
+
+def _check_running_loop(way_out: str) -> None:
+    """Raises a ``RuntimeError`` that says what to do, unless asyncio runs the caller."""
+    __tracebackhide__ = True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        message = f"only asyncio can await a chain of parallel, and no asyncio event loop is running here; {way_out}"
+        raise RuntimeError(message) from None
 
 
 async def _outcome(

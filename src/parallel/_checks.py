@@ -53,24 +53,36 @@ def _are_on(cls: type, names: tuple[str, str]) -> bool:
 
 def check_function(func: object, where: str) -> None:
     """Raises a ``TypeError`` unless ``func`` is something that ``where`` can call on a thread."""
-    if is_plain_function(func):
-        return
-    if not callable(func):
-        hint = hint_for_non_callable(func)
-        raise TypeError(f"{where} takes a function or another callable, not {describe(func)}{hint}")
-    if is_coroutine_function(func):
-        raise TypeError(
-            f"{where} takes an ordinary function, not {describe(func)}, which is a coroutine function; "
-            f"to run it on a thread of its own, call asyncio.run() on its coroutine: parallel(asyncio.run)(coroutine)"
-        )
+    __tracebackhide__ = True
+    message = _refusal_of(func, where)
+    if message is not None:
+        raise TypeError(message)
 
 
 def checked_name(func: Any, where: str) -> str:
     """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
+    __tracebackhide__ = True
     # This repeats is_plain_function() to save a call: every call of a user comes here.
     if type(func) is not FunctionType or func.__code__.co_flags & _COROUTINE:
-        check_function(func, where)
+        message = _refusal_of(func, where)
+        if message is not None:
+            raise TypeError(message)
     return name_of(func)
+
+
+def _refusal_of(func: object, where: str) -> str | None:
+    """Says why ``where`` cannot call ``func``, if it cannot."""
+    if is_plain_function(func):
+        return None
+    if not callable(func):
+        hint = hint_for_non_callable(func)
+        return f"{where} takes a function or another callable, not {describe(func)}{hint}"
+    if is_coroutine_function(func):
+        return (
+            f"{where} takes an ordinary function, not {describe(func)}, which is a coroutine function; "
+            f"to run it on a thread of its own, call asyncio.run() on its coroutine: parallel(asyncio.run)(coroutine)"
+        )
+    return None
 
 
 def is_plain_function(func: Any) -> bool:

@@ -113,9 +113,10 @@ else:
         target.__annotations__ = source.__annotations__
 
 
-FIRST_METHOD_OF_WITH = "__exit__" if sys.version_info >= (3, 14) else "__enter__"
-"""Which of its two methods ``with`` looks up first."""
-FIRST_METHOD_OF_ASYNC_WITH = "__aexit__" if sys.version_info >= (3, 14) else "__aenter__"
+_IS_EXIT_FIRST = sys.version_info >= (3, 14)
+FIRST_METHOD_OF_WITH = "__exit__" if _IS_EXIT_FIRST else "__enter__"
+"""Which of its two methods ``with`` looks up first. PyPy looks up both before it asks for one."""
+FIRST_METHOD_OF_ASYNC_WITH = "__aexit__" if _IS_EXIT_FIRST or sys.version_info < (3, 9) else "__aenter__"
 
 __all__ = [
     "FIRST_METHOD_OF_ASYNC_WITH",

@@ -102,8 +102,8 @@ def raise_unchanged(error: BaseException) -> NoReturn:
             _context.__set__(link, context)
         # The traceback refers to this frame.
         contexts.clear()
-        link = context = None  # type: ignore[assignment]
-        del error
+        # Not `del error`: debuggers show the arguments of a frame.
+        link = context = error = None  # type: ignore[assignment]
 
 
 def being_handled(error: BaseException | None, func: Callable[[], T]) -> T:

@@ -154,9 +154,6 @@ class Limit:
 class LimitedCall(SubmittedCall):
     """A call that waits for a place."""
 
-    places: list[bool]
-    """The list of the runner that has taken the call."""
-
     def __init__(
         self,
         limit: Limit,
@@ -169,7 +166,9 @@ class LimitedCall(SubmittedCall):
         Call.__init__(self, func, args, kwargs, name)  # Not by way of the class between: that takes longer.
         self.set_pending()
         self.executor = executor
-        self.thread = None
+        self.thread: int | None = None
+        # The list of the runner that has taken the call.
+        self.places: list[bool] = []
         self._limit = limit
 
     @property

@@ -105,6 +105,8 @@ def start_all(threads: Sequence[PinnedThread]) -> None:
         RuntimeError: Not enough threads could be started, or the interpreter is shutting down.
         BaseException: What a signal handler raises.
     """
+    if _process.pool.refuses_caller:
+        raise RuntimeError("cannot enter context managers after interpreter shutdown")
     try:
         _process.pool.start_all(threads)
     except BaseException:

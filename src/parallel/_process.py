@@ -86,6 +86,11 @@ class Pool:
         for latch in list(self._awaited.values()):
             latch.open()
 
+    @property
+    def refuses_caller(self) -> bool:
+        """Whether an ``atexit`` handler asks, or a finalizer even later: a thread might never get to run."""
+        return self._is_main_thread_over and threading.get_ident() == threading.main_thread().ident
+
     def join_idle(self) -> None:
         """Ends all threads that are idle, and joins them."""
         if sys.is_finalizing():
@@ -130,8 +135,7 @@ class Pool:
 
         The exit thread may end before the start: so whoever starts calls ``_hold_exit`` once more after that.
         """
-        if threading.get_ident() == threading.main_thread().ident:
-            # An atexit handler, or a finalizer even later: a thread might never get to run.
+        if self.refuses_caller:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self._hold_exit()
 

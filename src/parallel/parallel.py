@@ -27,7 +27,8 @@ from parallel._names import describe
 from parallel.future_collection import FutureCollection, prepare_call, start_map
 from parallel.future_context_collection import FutureContextCollection
 
-__all__ = ["FutureCollection", "FutureContextCollection", "parallel", "parallel_contexts", "parallel_map"]
+# The names that are promised here. Editors offer each of them a second time, so it has no others.
+__all__ = ["FutureCollection", "FutureContextCollection", "parallel"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

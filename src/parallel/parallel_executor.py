@@ -103,6 +103,7 @@ class ParallelExecutor(Executor):
             RuntimeError: No thread could be started, or the interpreter is shutting down.
             MemoryError: There is no memory for one more thread.
         """
+        __tracebackhide__ = True
         name = checked_name(func, "ParallelExecutor.execute_one()")
         return _process.pool.start(Call, func, args, kwargs, name)
 
@@ -129,6 +130,7 @@ class ParallelExecutor(Executor):
                 started.
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
+        __tracebackhide__ = True
         calls = [Call(each, (), {}, name) for each, name in _named(func, *funcs)]
         _process.pool.start_all(calls)
         return list(calls)
@@ -150,6 +152,7 @@ class ParallelExecutor(Executor):
                 but no thread. Then it does not run, nor is it queued.
             MemoryError: As for ``execute_one``.
         """
+        __tracebackhide__ = True
         return self._start(fn, args, kwargs, checked_name(fn, "ParallelExecutor.submit()"))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # As in the base class.

@@ -102,6 +102,10 @@ FAILING_TESTS = {
     "a failed body": "with parallel(Manager()).parallel(Manager()): fail(1)",
     "an awaited call": "asyncio.run(wait_for(parallel(fail)(1)))",
     "a future": "ParallelExecutor.execute_one(fail, 1).result()",
+    "arguments beside the function": "parallel(fail, 1)",
+    "something else than a function": "ParallelExecutor.execute_one(fail_not)",
+    "an option by position": "parallel(int)().results(5)",
+    "a consumed chain": "calls = parallel(int)(); calls.parallel(int)().results(); calls.results()",
 }
 
 PRELUDE = """
@@ -120,6 +124,8 @@ def teardown_function():
 
 async def wait_for(calls):
     return await calls
+
+fail_not = None
 
 class Manager:
     def __init__(self, enter=0, leave=0):
@@ -172,3 +178,24 @@ def test_pytest_shows_no_source_of_the_library(folder: Path, name: str, style: s
     assert "test_failing.py" in shown
     library = Path(parallel.__file__).parent
     assert [file.name for file in library.glob("*.py") if f"{library.name}/{file.name}:" in shown] == [], shown
+
+
+@pytest.mark.parametrize("name", FAILING_TESTS)
+def test_ipython_shows_the_arguments_of_the_frames_that_it_shows(name: str) -> None:
+    ipython = pytest.importorskip("IPython", reason="IPython is not installed")
+    ultratb = pytest.importorskip("IPython.core.ultratb", reason="IPython is not installed")
+    program: dict[str, Any] = {}
+    error: Any = (None, None, None)
+    exec(PRELUDE, program)  # noqa: S102  # What pytest runs above.
+    program["setup_function"]()
+    try:
+        exec(FAILING_TESTS[name], program)  # noqa: S102  # As above.
+    except Exception:
+        error = sys.exc_info()
+    finally:
+        program["teardown_function"]()
+    options: Any = {"theme_name": "nocolor"} if ipython.version_info >= (9,) else {"color_scheme": "NoColor"}
+    shown = ultratb.VerboseTB(**options).text(*error)
+    assert "failed resolving arguments" not in shown
+    library = Path(parallel.__file__).parent
+    assert len(re.findall(rf"{library.name}[/\\]\w+\.py:\d+, in", shown)) <= 1, shown

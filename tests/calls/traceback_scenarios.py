@@ -121,6 +121,28 @@ def failure_in_an_except_block() -> None:
         one_failure()
 
 
+def arguments_beside_the_function() -> None:
+    parallel(fail, 1)  # type: ignore[call-overload]  # The mistake.
+
+
+def arguments_beside_a_chained_function() -> None:
+    parallel(int)().parallel(fail, 1)  # type: ignore[call-arg]  # The mistake.
+
+
+def something_else_than_a_function() -> None:
+    ParallelExecutor.execute_one(None)  # type: ignore[arg-type]  # The mistake.
+
+
+def something_else_than_a_manager() -> None:
+    parallel(Manager()).parallel(fail)  # type: ignore[arg-type]  # The mistake.
+
+
+def consumed_chain() -> None:
+    calls = parallel(int)()
+    calls.parallel(int)().results()
+    calls.results()
+
+
 def result_of_a_future() -> None:
     ParallelExecutor.execute_one(fail).result(PATIENCE)
 
@@ -219,6 +241,11 @@ SCENARIOS: dict[str, Callable[[], None]] = {
         failure_of_a_map,
         failure_on_another_executor,
         failure_in_an_except_block,
+        arguments_beside_the_function,
+        arguments_beside_a_chained_function,
+        something_else_than_a_function,
+        something_else_than_a_manager,
+        consumed_chain,
         result_of_a_future,
         time_limit_of_calls,
         time_limit_of_first_failure,

@@ -171,7 +171,8 @@ def test_in_an_atexit_handler_calls_are_refused_and_what_is_there_can_be_used() 
     assert run(code) == [
         "left second None on its thread",
         "left first None on its thread",
-        *["cannot schedule new futures after interpreter shutdown"] * 7,
+        *["cannot schedule new futures after interpreter shutdown"] * 6,
+        "cannot enter context managers after interpreter shutdown",
     ]
 
 
@@ -219,20 +220,21 @@ def keep(where, parallel, ParallelExecutor, Lock):
     where.kept = Uses()
 """
 NO_NEW_CALLS = "cannot schedule new futures after interpreter shutdown"
+NO_NEW_ENTERS = "cannot enter context managers after interpreter shutdown"
 runs_finalizers_at_exit = pytest.mark.skipif(PYPY, reason="PyPy runs no finalizers at the exit")
 
 
 @runs_finalizers_at_exit
 def test_a_finalizer_at_the_end_is_refused_new_calls_and_can_ask_and_leave_old_ones() -> None:
     code = FINALIZER + 'keep(sys.modules["__main__"], parallel, ParallelExecutor, threading.Lock)'
-    assert run(code) == [*[NO_NEW_CALLS] * 4, "(0,)", "left"]
+    assert run(code) == [*[NO_NEW_CALLS] * 3, NO_NEW_ENTERS, "(0,)", "left"]
 
 
 @runs_finalizers_at_exit
 def test_a_finalizer_that_runs_when_modules_have_been_emptied_does_not_hang() -> None:
     *refusals, results, leaving = run(FINALIZER + "keep(threading, parallel, ParallelExecutor, threading.Lock)")
     assert len(refusals) == 4
-    assert set(refusals) <= {NO_NEW_CALLS, "modules emptied"}
+    assert set(refusals) <= {NO_NEW_CALLS, NO_NEW_ENTERS, "modules emptied"}
     assert results in {"(0,)", "modules emptied"}
     assert leaving in {"left", "modules emptied"}
 

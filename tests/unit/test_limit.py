@@ -414,6 +414,7 @@ def test_user_who_sets_the_future_of_a_running_call_frees_no_place(full: Paralle
     holder.held[0].future.set_result(None)
     assert not waiting.done()
     assert free_places(full) == 0
+    assert len(full._runners()) == 1
     holder.held[0].release()
     assert waiting.result(LIMIT) == 0
 
@@ -734,6 +735,60 @@ def test_no_thread_is_left_after_shutdown() -> None:
     assert run(code) == []
 
 
+class FreedPlace:
+    """Stops the thread that frees a place right before it does so, and right after."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.before, self.free, self.after, self.go_on = (threading.Event() for _ in range(4))
+        self._free_place = _limit.Limit.free_place
+        monkeypatch.setattr(_limit.Limit, "free_place", lambda limit, places: self.free_place(limit, places))
+
+    def free_place(self, limit: _limit.Limit, places: list[bool]) -> None:
+        self.before.set()
+        assert self.free.wait(LIMIT)
+        self._free_place(limit, places)
+        self.after.set()
+        assert self.go_on.wait(LIMIT)
+
+    def release(self) -> None:
+        self.free.set()
+        self.go_on.set()
+
+
+def test_shutdown_waits_until_the_threads_of_its_calls_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = ParallelExecutor(max_workers=1)
+    place = FreedPlace(monkeypatch)
+    thread = threading.Thread(target=executor.shutdown)
+    try:
+        assert executor.submit(int).result(LIMIT) == 0
+        assert place.before.wait(LIMIT)
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive()
+    finally:
+        place.release()
+        thread.join(LIMIT)
+    assert not thread.is_alive()
+
+
+def test_call_does_not_overtake_one_that_waits_for_a_place_just_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[int] = []
+    with ParallelExecutor(max_workers=1) as executor:
+        place = FreedPlace(monkeypatch)
+        try:
+            assert executor.submit(int).result(LIMIT) == 0
+            assert place.before.wait(LIMIT)
+            first = executor.submit(order.append, 1)
+            place.free.set()
+            assert place.after.wait(LIMIT)
+            second = executor.submit(order.append, 2)
+            place.go_on.set()
+            assert not wait([first, second], LIMIT).not_done
+        finally:
+            place.release()
+    assert order == [1, 2]
+
+
 def test_submit_while_another_thread_shuts_down_runs_or_raises() -> None:
     for _ in range(50):
         executor = ParallelExecutor(max_workers=1)
@@ -934,6 +989,22 @@ def test_queued_calls_fail_if_no_thread_is_left_for_them(no_threads: Callable[[]
     assert free_places(executor) == 1
 
 
+def test_queued_calls_wait_for_a_place_that_another_call_has(no_threads: Callable[[], None], holder: Holder) -> None:
+    executor = ParallelExecutor(max_workers=2)
+    (other,) = holder.fill(executor)
+    held = Held(lambda call: parallel(call, executor=executor)())
+    holder.held.append(held)
+    held.wait_until_inside()
+    future = executor.submit(abs, -1)
+    no_threads()
+    held.future.abandon()
+    assert not future.done()
+    other.release()
+    assert future.result(LIMIT) == 1
+    held.release()
+    executor.shutdown()
+
+
 def test_execute_starts_all_or_none(no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[None] = []
     executor = ParallelExecutor(max_workers=3)
@@ -1058,6 +1129,18 @@ def test_submit_in_an_atexit_handler_is_refused() -> None:
     assert run(code) == ["cannot schedule new futures after interpreter shutdown"]
 
 
+def test_call_that_would_wait_is_refused_in_an_atexit_handler() -> None:
+    code = """
+    executor = ParallelExecutor(max_workers=1)
+    def submit():
+        executor._limit(1)._free.clear()  # As if a daemon thread of the user's had begun a call.
+        try: executor.submit(int)
+        except RuntimeError as error: say(error)
+    atexit.register(submit)
+    """
+    assert run(code) == ["cannot schedule new futures after interpreter shutdown"]
+
+
 @needs_fork
 def test_forked_child_has_an_empty_queue_and_all_places() -> None:
     code = """
@@ -1090,7 +1173,7 @@ def test_child_forked_inside_a_call_runs_no_call_of_its_parent() -> None:
         go.wait(15)
         child = os.fork()
         if child == 0:
-            signal.alarm(20)
+            signal.alarm(8)  # An idle thread would keep the child for ten seconds.
             use_everything()
             return
         say(os.waitpid(child, 0)[1])
