@@ -13,7 +13,7 @@ from concurrent.futures import wait
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
-from typing import Iterator, NamedTuple
+from typing import Generator, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 from urllib.request import ProxyHandler, build_opener
 
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(source: Source) -> Iterator[str]:
+def serving(source: Source) -> Generator[str, None, None]:
     """Serves a source on a free port, and gives its address."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -53,7 +53,7 @@ class StopRequest:
     def line(self) -> list[StopRequest]:
         """Returns this request, and those of the calls around it that have not ended."""
         # No generator: a signal handler's exception would be lost that comes while a generator is being closed.
-        line = [self]
+        line: list[StopRequest] = [self]
         while True:
             parent = line[-1].parent
             while parent is not None and parent.fate.holder is _ENDED:

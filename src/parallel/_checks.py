@@ -7,7 +7,7 @@ from abc import ABCMeta
 from concurrent.futures import Executor, Future
 from functools import partial
 from types import CodeType, CoroutineType, FunctionType
-from typing import Any, Callable, SupportsFloat, cast
+from typing import Any, Callable, Sequence, SupportsFloat, cast
 
 from parallel._names import attribute_of, describe, name_of
 from parallel.return_when import ReturnWhen
@@ -90,14 +90,14 @@ def is_plain_function(func: Any) -> bool:
     return type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE
 
 
-def hint_for_non_callable(target: object) -> str:
+def hint_for_non_callable(target: Any) -> str:
     """Says what to do instead of passing ``target``, which cannot be called."""
     if is_context_manager(target):
         return "; it is a context manager: to enter it, start the chain with parallel(context_manager)"
     if is_async_context_manager(target):
         return "; it is an asynchronous context manager: enter it with `async with`"
     if isinstance(target, (list, tuple)):
-        if target and all(is_context_manager(each) for each in target):
+        if target and all(map(is_context_manager, cast("Sequence[object]", target))):
             return _HINT_FOR_MANAGERS
         return ": pass the function itself, neither what calling it returned nor a list of functions"
     if isinstance(target, CoroutineType):
@@ -161,7 +161,7 @@ def _is_iterable(target: object) -> bool:
     return hasattr(type(target), "__iter__") or hasattr(type(target), "__getitem__")
 
 
-def check_context_manager(target: object, where: str) -> None:
+def check_context_manager(target: Any, where: str) -> None:
     """Raises a ``TypeError`` unless ``with`` would take ``target``."""
     if is_context_manager(target):
         return
@@ -175,7 +175,7 @@ def check_context_manager(target: object, where: str) -> None:
         hint = f"; did you mean {target.__name__}()?"
     elif is_coroutine_function(target):
         hint = "; it is a coroutine function: run it in a chain of its own, parallel(asyncio.run)(coroutine)"
-    elif isinstance(target, (list, tuple)):
+    elif type(target) in (list, tuple):
         hint = _HINT_FOR_MANAGERS
     elif callable(target):
         hint = "; it is callable: pass what calling it returns, or call it in a chain of its own, parallel(func)(...)"

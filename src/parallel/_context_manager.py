@@ -53,9 +53,10 @@ class PinnedManager(Cancellable):
         self.variables = ContextVariables(caller)
         self.entering: Delivery = Delivery(on_entered)
         self.exiting: Delivery = Delivery()
-        self._request: StopRequest = StopRequest(current_request())
+        request = StopRequest(current_request())
+        self._request = request
         self._requests = requests
-        requests.append(self._request)
+        requests.append(request)
         self._manager = manager
         self._error_around = error
         self._order: Once[tuple[Unwinding, Context]] = Once()
@@ -90,7 +91,7 @@ class PinnedManager(Cancellable):
                 outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
             finally:
                 self.thread.cancellable = None
-                self._request.end()
+                self.request.end()
         except BaseException as error:
             is_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
             outcome = Outcome(None, remove_own_frames(error), is_cancelled=is_cancelled)

@@ -37,6 +37,10 @@ T = TypeVar("T")
 _MOST_PLACES = 1_000_000
 """No system has more threads."""
 
+_POP: Any = deque.pop  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # It pops anything.
+_POP_FIRST: Any = deque.popleft  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # As above.
+_POP_LAST: Any = list.pop  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # As above.
+
 _BEGUN, _WITHDRAWN = "begun", "withdrawn"
 
 
@@ -99,12 +103,12 @@ class Limit:
 
     def take_place(self, places: list[bool]) -> bool:
         """Moves a free place to ``places``; returns whether there was one."""
-        return _move_one(deque.pop, self._free, places)
+        return _move_one(_POP, self._free, places)
 
     def free_place(self, places: list[bool]) -> None:
         """Frees the place in ``places``, unless another thread has."""
         if places:
-            _move_one(list.pop, places, self._free)
+            _move_one(_POP_LAST, places, self._free)
 
     def cancel_queued(self) -> None:
         """Cancels all calls that are queued."""
@@ -146,7 +150,7 @@ class Limit:
         """Has the queued calls fail, unless a runner has a place and will take them."""
         while self.queue and len(self._free) >= self._number:
             taken: list[LimitedCall] = []
-            _move_one(deque.popleft, self.queue, taken)
+            _move_one(_POP_FIRST, self.queue, taken)
             for call in taken:
                 call.fail(error)
 
@@ -291,7 +295,7 @@ class Runner:
                     call.drop()
                 calls.clear()
             elif queue and (places or limit.take_place(places)):
-                _move_one(deque.popleft, queue, calls)
+                _move_one(_POP_FIRST, queue, calls)
             elif places:
                 limit.free_place(places)
             else:

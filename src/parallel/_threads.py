@@ -63,6 +63,9 @@ Threads that wake up at one moment all wait for the GIL, and each asks for it ag
 """
 
 
+_pop: Any = deque.pop  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # It pops anything.
+
+
 class EndOrder(CountDownLatch):
     """In the queue, it ends the thread that takes it."""
 
@@ -86,7 +89,7 @@ class Threads:
         self._tokens: deque[bool] = deque()
         # Each ``next()`` takes a token; an ``IndexError`` says that there is none. Unlike ``iter(pop, ...)``, ``map``
         # has not come to its end after that (PyPy).
-        self._taken: Iterator[bool] = map(deque.pop, repeat(self._tokens))
+        self._taken: Iterator[bool] = map(_pop, repeat(self._tokens))
         self._is_ending_surplus = False
 
     def start(self, make: Callable[..., R], args: Sequence[Any], accept: Callable[[], object] | None = None) -> R:

@@ -162,7 +162,8 @@ def parallel(
         check_parallel_exit(parallel_exit)
         seconds = check_timeout(timeout)
         if callable(target):
-            return CallableContexts(target, seconds, parallel_exit)
+            both: CallableContexts[Any] = CallableContexts(target, seconds, parallel_exit)
+            return both
         chain: FutureContextCollection[Any] = FutureContextCollection((target,), seconds, parallel_exit)
         return chain
     check_is_not_entered_asynchronously(target, "parallel()")
