@@ -9,9 +9,9 @@ import stat
 import sys
 from concurrent.futures import Future, as_completed
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
-from parallel import ParallelExecutor
+from parallel import ParallelExecutor, parallel_map
 
 
 def line_for(path: str) -> bytes:
@@ -34,11 +34,11 @@ def line_for(path: str) -> bytes:
 
 
 def hash_all(paths: list[str], at_once: int) -> Iterator[tuple[str, Future[bytes]]]:
-    """Gives each path with its call, as the calls end."""
-    with ParallelExecutor(max_workers=at_once) as executor:
-        calls = {executor.submit(line_for, path): path for path in paths}
-        for call in as_completed(calls):
-            yield calls.pop(call), call
+    """Yields each path with its call, as the calls end."""
+    calls = parallel_map(line_for, paths, executor=ParallelExecutor(max_workers=at_once))
+    path_of: dict[Future[Any], str] = dict(zip(calls.futures, paths))
+    for call in as_completed(calls.futures):
+        yield path_of[call], call
 
 
 def main() -> None:

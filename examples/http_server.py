@@ -1,9 +1,8 @@
-"""Answers HTTP requests on asyncio, each from three blocking sources that are asked in parallel."""
+"""Answers HTTP requests, each from three blocking sources that are asked in parallel."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import re
 import sqlite3
@@ -11,16 +10,17 @@ import time
 from contextlib import closing, suppress
 from functools import partial
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from urllib.request import ProxyHandler, build_opener
 
 from parallel import parallel, parallel_map
 
 USERS = [(1, "Ada"), (2, "Grace"), (3, "Barbara")]
 DELAY = 0.2  # Seconds; as slow as sources that are far away.
-LIMIT = 5.0  # Seconds.
-BROKEN_CONNECTION = (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError, ConnectionError)
+TIMEOUT = 5.0  # Seconds.
 
 
 def load_user(database: str, number: int) -> str:
@@ -45,8 +45,8 @@ def measure_temperature(city: str) -> float:
     return 10.0 + len(city)
 
 
-async def answer(folder: Path, path: str) -> tuple[HTTPStatus, object]:
-    """Gives the status and the content of what was asked for."""
+def answer(folder: Path, path: str) -> tuple[HTTPStatus, object]:
+    """Returns the status and the content for a path."""
     number = re.fullmatch("/([0-9]{1,9})", path)
     if number is None:
         return HTTPStatus.NOT_FOUND, "ask for the number of a user, such as /1"
@@ -56,29 +56,48 @@ async def answer(folder: Path, path: str) -> tuple[HTTPStatus, object]:
         .parallel(measure_temperature)("London")
     )
     try:
-        # The event loop goes on with other requests meanwhile.
-        user, news, temperature = await asyncio.wait_for(sources, LIMIT)
+        user, news, temperature = sources.results(timeout=TIMEOUT)
     except LookupError as error:
         return HTTPStatus.NOT_FOUND, str(error)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return HTTPStatus.GATEWAY_TIMEOUT, "the sources took too long"
-    except Exception as error:  # Whatever failed, it is told. Several failures are one group.
+    except Exception as error:  # Any other failure, or a group of several.
         return HTTPStatus.BAD_GATEWAY, str(error)
     return HTTPStatus.OK, {"hello": user.upper(), "news": len(news), "temperature": round(temperature)}
 
 
-async def handle(folder: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers one request and closes the connection."""
-    with closing(writer), suppress(*BROKEN_CONNECTION):
-        request = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)
-        method, path, *_ = [*request.decode("latin-1").split(" ", 2), ""]
-        status, content = await answer(folder, path) if method == "GET" else (HTTPStatus.METHOD_NOT_ALLOWED, "only GET")
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET requests with JSON, and logs nothing."""
+
+    def __init__(self, folder: Path, *request: object) -> None:
+        self.folder = folder
+        super().__init__(*request)  # type: ignore[arg-type]  # The server passes what the base class takes.
+
+    def do_GET(self) -> None:
+        """Answers from the three sources."""
+        self.send(*answer(self.folder, self.path))
+
+    def do_POST(self) -> None:
+        """Refuses other methods."""
+        self.send(HTTPStatus.METHOD_NOT_ALLOWED, "only GET")
+
+    def send(self, status: HTTPStatus, content: object) -> None:
+        """Sends a whole response."""
         body = json.dumps(content).encode() + b"\n"
-        lines = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        )
-        writer.write(f"{lines}\r\nConnection: close\r\n\r\n".encode() + body)
-        await writer.drain()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # The name in the base class.
+        """Keeps the terminal clean."""
+
+
+class Server(ThreadingHTTPServer):
+    """One thread for each request, and room for many that arrive together."""
+
+    request_queue_size = 128
 
 
 def fetch(address: str) -> str:
@@ -87,25 +106,32 @@ def fetch(address: str) -> str:
         return str(response.read().decode().strip())
 
 
-async def test_itself(address: str) -> None:
-    """Sends ten requests at once, and prints an answer and how long they all took."""
+def test_itself(address: str) -> None:
+    """Sends ten requests at the same time, and prints an answer and the time that all of them took."""
     started = time.perf_counter()
-    answers = await parallel_map(fetch, [f"{address}/{1 + number % 3}" for number in range(10)])
+    answers = parallel_map(fetch, [f"{address}/{1 + number % 3}" for number in range(10)]).results()
     print(answers[0])
     print(f"10 answers of 3 sources that take {DELAY} s each, in {time.perf_counter() - started:.1f} s")
 
 
-async def serve(folder: Path, port: int, *, self_test: bool) -> None:
+def serve(folder: Path, port: int, *, self_test: bool) -> None:
     """Fills the sources and serves until it is stopped."""
     (folder / "news.txt").write_text("Rain stops\nSun shines\n")
     with closing(sqlite3.connect(folder / "users.db")) as connection, connection:
         connection.execute("CREATE TABLE user (number INTEGER PRIMARY KEY, name TEXT)")
         connection.executemany("INSERT INTO user VALUES (?, ?)", USERS)
-    server = await asyncio.start_server(partial(handle, folder), "127.0.0.1", port)
-    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
+    with Server(("127.0.0.1", port), partial(Handler, folder)) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
         print(address, flush=True)
-        await (test_itself(address) if self_test else server.serve_forever())
+        if not self_test:
+            server.serve_forever()
+        serving = Thread(target=server.serve_forever, args=[0.01])
+        serving.start()
+        try:
+            test_itself(address)
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def main() -> None:
@@ -115,7 +141,7 @@ def main() -> None:
     parser.add_argument("--self-test", action="store_true", help="ask itself on a free port and end")
     options = parser.parse_args()
     with TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
-        asyncio.run(serve(Path(folder), 0 if options.self_test else options.port, self_test=options.self_test))
+        serve(Path(folder), 0 if options.self_test else options.port, self_test=options.self_test)
 
 
 if __name__ == "__main__":

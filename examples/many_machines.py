@@ -52,7 +52,9 @@ def executor_on(where: str, scheduler: str | None, stack: ExitStack) -> Executor
     try:
         distributed: Any = import_module("distributed")
     except ModuleNotFoundError:
-        raise SystemExit("This needs Dask: uv run --group integrations python examples/many_machines.py") from None
+        raise SystemExit(
+            "This needs Dask: uv run --group integrations python examples/many_machines.py --on dask"
+        ) from None
     cluster: Any = scheduler
     if scheduler is None:
         cluster = stack.enter_context(distributed.LocalCluster(dashboard_address=None))

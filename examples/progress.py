@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator
 
-from parallel import parallel_map
+from parallel import ParallelExecutor, parallel_map
 
 Calls = Iterable["Future[Any]"]
 
@@ -21,18 +22,15 @@ def count_lines(file: Path) -> int:
 
 def with_tqdm(ended: Calls, total: int) -> Iterable[object]:
     """Shows a bar of tqdm's, on the standard error stream."""
-    from tqdm import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415  # Not needed for the others.
-
-    bar: Iterable[object] = tqdm(ended, total=total, unit=" files")
+    tqdm: Any = import_module("tqdm")
+    bar: Iterable[object] = tqdm.tqdm(ended, total=total, unit=" files")
     return bar
 
 
 def with_rich(ended: Calls, total: int) -> Iterable[object]:
     """Shows a bar of rich's, on the standard error stream."""
-    from rich.console import Console  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415  # As above.
-    from rich.progress import track  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415  # As above.
-
-    bar: Iterable[object] = track(ended, "Counting", total, console=Console(stderr=True))
+    console: Any = import_module("rich.console").Console(stderr=True)
+    bar: Iterable[object] = import_module("rich.progress").track(ended, "Counting", total, console=console)
     return bar
 
 
@@ -64,7 +62,7 @@ def main() -> None:
 
     files = sorted(options.folder.rglob("*.py"))
     # A thread for each of thousands of files would be too much for the disk.
-    with ThreadPoolExecutor(8) as executor:
+    with ParallelExecutor(max_workers=8) as executor:
         calls = parallel_map(count_lines, files, executor=executor)
         futures = calls.futures
         for _ in BARS[bar](as_completed(futures), len(futures)):

@@ -15,11 +15,17 @@ from urllib.request import ProxyHandler, build_opener
 
 from parallel import ParallelExecutor, parallel
 
-SERVER = Path(__file__).with_name("slow_http_server.py")
-OLD_PAGES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT i, hex(i) FROM n"
+SERVER = Path(__file__).parent / "backends" / "slow_http_server.py"
+OLD_PAGES = [(str(number), f"{number:x}") for number in range(300_000)]
 open_url = build_opener(ProxyHandler({})).open  # Through no proxy.
-Page = NamedTuple("Page", [("address", str), ("text", str)])  # noqa: UP014  # Two fields need no class body.
 Services = ContextManager[Tuple[str, str, sqlite3.Connection]]
+
+
+class Page(NamedTuple):
+    """A page, and where it was."""
+
+    address: str
+    text: str
 
 
 def fetch(address: str) -> Page:
@@ -41,7 +47,8 @@ def web_server(name: str) -> Generator[str, None, None]:
 def database() -> Generator[sqlite3.Connection, None, None]:
     """Opens, fills and closes a database file on one thread; the body uses it on another, never at the same time."""
     with TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/db", check_same_thread=False)) as store:
-        store.executescript(f"CREATE TABLE page (address TEXT, text TEXT); INSERT INTO page {OLD_PAGES};")
+        store.execute("CREATE TABLE page (address TEXT, text TEXT)")
+        store.executemany("INSERT INTO page VALUES (?, ?)", OLD_PAGES)
         yield store
 
 

@@ -5,8 +5,8 @@ nothing that is ``unwanted``, both regular expressions. ``LIMITS`` lists what se
 that does without the library and gets the same wrong answer, so that the limit is the server's own. When a server gets
 better, the limit has to go.
 
-The table in ``docs/typing.md`` comes from here: ``UPDATE_DOCS=1 pytest tests/checkers/test_editors.py`` writes it;
-without, it is compared.
+The table in ``docs/typing-matrix.md`` comes from here: ``UPDATE_DOCS=1 pytest tests/checkers/test_editors.py`` writes
+it; without, it is compared.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from pygls.uris import to_fs_path
 
 T = TypeVar("T")
 
-PAGE = Path(__file__).parents[2] / "docs" / "typing.md"
+PAGE = Path(__file__).parents[2] / "docs" / "typing-matrix.md"
 LIMIT = 60.0
 """For how many seconds a server may take for an answer."""
 

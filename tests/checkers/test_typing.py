@@ -10,8 +10,8 @@ reports exactly the errors that are marked in it, at their lines:
   When a checker gets better, the mark has to go.
 
 Each checker runs over all files at once, in a copy, so that the project's own settings do not matter. The tables in
-``docs/typing.md`` come from here: ``UPDATE_DOCS=1 pytest tests/checkers/test_typing.py`` writes them; without, they are
-compared.
+``docs/typing-matrix.md`` come from here: ``UPDATE_DOCS=1 pytest tests/checkers/test_typing.py`` writes them; without,
+they are compared.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ import parallel
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "typing_tests"
-PAGE = ROOT / "docs" / "typing.md"
+PAGE = ROOT / "docs" / "typing-matrix.md"
 PYTHON_VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 LIMIT = 300
 """For how many seconds a checker may run."""
@@ -506,7 +506,15 @@ def _table(file: str, cases: list[Case], reports: dict[str, frozenset[Report]]) 
 def _cell(case: Case, name: str, reports: frozenset[Report]) -> str:
     if not case.errors(name, reports):
         return "yes"
-    return f"[no](#{case.limits[name].replace('_', '-')})" if name in case.limits else "no"
+    if name not in case.limits:
+        return "no"
+    (title,) = [each.title for each in read_demonstrations("limits") if each.name == case.limits[name]]
+    return f"[no](#{_anchor(title)})"
+
+
+def _anchor(title: str) -> str:
+    """The name that repository pages and Sphinx give to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def _part_of_page(project: Path) -> str:
@@ -524,7 +532,7 @@ def _part_of_page(project: Path) -> str:
     prelude = source[source.index("from typing import") : source.index(f"def {limits[0].name}")]
     lines.append(f"```py\n{prelude.strip()}\n```")
     for limit in limits:
-        lines.append(f'\n### <a id="{limit.name.replace("_", "-")}"></a>{limit.title}\n\n{limit.text}')
+        lines.append(f"\n### {limit.title}\n\n{limit.text}")
         lines.append(f"\n```py\n{limit.code}\n```")
     return "\n".join(lines)
 

@@ -55,7 +55,7 @@ def test_many_machines_prints_the_same_wherever_it_runs(where: str) -> None:
 
 def test_many_machines_says_what_to_install() -> None:
     done = run_without("distributed", "many_machines.py", "--on", "dask")
-    command = "uv run --group integrations python examples/many_machines.py"
+    command = "uv run --group integrations python examples/many_machines.py --on dask"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"This needs Dask: {command}\n")
     assert run_without("distributed", "many_machines.py").returncode == 0
 
@@ -203,6 +203,30 @@ def test_tracing_says_what_to_install() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     command = "uv run --group integrations python examples/tracing.py"
     assert done.stderr == f"This needs OpenTelemetry: {command}\n"
+
+
+# The notebook
+
+
+@needs("nbclient")
+@needs("ipykernel")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the notebook is written in the syntax of 3.11")
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    program = """
+import sys
+import nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        print(output.get("text", "") or output["data"]["text/plain"])
+"""
+    # Without -W error: the kernel's warnings are its own affair.
+    command = [sys.executable, "-c", program, str(EXAMPLES / "tour.ipynb")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=10 * LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    for shown in ("user 7 [0, 1, 2]", "one two", "('user 8',)", "('user 0', 'user 1',", "3 folders"):
+        assert shown in done.stdout
 
 
 # Many sources

@@ -1,0 +1,1 @@
+"""Slow servers that the examples talk to."""
