@@ -80,7 +80,7 @@ def _check_running_loop(way_out: str) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        message = f"only asyncio can await a chain of parallel, and no asyncio event loop is running here; {way_out}"
+        message = f"no running event loop of asyncio, which alone can await a chain of parallel; {way_out}"
         raise RuntimeError(message) from None
 
 
