@@ -94,7 +94,7 @@ class ReusableThread(threading.Thread):
             self.on_end()
 
     def start_or_withdraw(self) -> None:
-        """Starts the thread. If that raises, the thread does nothing, unless ``has_begun``.
+        """Starts the thread. If that raises, the thread does nothing, unless it has begun.
 
         Raises:
             RuntimeError: The system has no thread left, or the interpreter is shutting down.
@@ -104,7 +104,7 @@ class ReusableThread(threading.Thread):
         try:
             self.start()
         except BaseException as error:
-            self._beginning.claim(_WITHDRAWN)
+            self.withdraw()
             # An exception that a signal handler raises in the middle of start() can make `threading` release a lock
             # that it does not hold, or forget a thread that has begun. That error hides the handler's.
             hidden = context_of(error)
@@ -114,10 +114,9 @@ class ReusableThread(threading.Thread):
         finally:
             del handled
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the thread began before anyone withdrew it."""
-        return self._beginning.holder is _BEGUN
+    def withdraw(self) -> bool:
+        """Makes the thread do nothing, if it has not begun; returns whether that was in time."""
+        return self._beginning.claim(_WITHDRAWN)
 
     def perform(self, runnable: Runnable) -> None:
         """Runs ``runnable``, and reports what it raises."""

@@ -173,7 +173,8 @@ class Threads:
             thread.start_or_withdraw()
             tokens.append(True)
         except BaseException:
-            if thread.has_begun and len(tokens) == before:
+            # The thread may be about to begin.
+            if not thread.withdraw() and len(tokens) == before:
                 tokens.append(True)
             raise
 

@@ -19,12 +19,13 @@ def run_bare(coroutine: Any) -> None:
 
 
 def run_on_trio(coroutine: Any) -> None:
-    trio = pytest.importorskip("trio", reason="trio is not installed")
-
     async def main() -> None:
         await coroutine
 
-    trio.run(main)
+    try:
+        pytest.importorskip("trio", reason="trio is not installed").run(main)
+    finally:
+        coroutine.close()
 
 
 runners = pytest.mark.parametrize("run", [run_bare, run_on_trio])

@@ -599,4 +599,4 @@ def start(thread):
     with pytest.raises(AlarmError) as caught:
         thread.start_or_withdraw()
     assert caught.value is alarm
-    assert not thread.has_begun
+    assert thread.withdraw()
