@@ -70,8 +70,10 @@ class MistakesWithContexts:
 
 
 def explain_mistakes(chain: type, mistakes: type) -> None:
-    """Gives a chain the methods of a class above."""
+    """Gives a chain the methods of a class above, as if they had been defined there."""
     for name, method in vars(mistakes).items():
+        if isinstance(method, FunctionType):
+            method.__module__, method.__qualname__ = chain.__module__, f"{chain.__qualname__}.{name}"
         if isinstance(method, (FunctionType, property)):
             setattr(chain, name, method)
 
