@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -139,6 +140,9 @@ def test_the_program_does_not_wait_for_a_block_that_hangs_in_an_abandoned_call(w
     )
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="CPython can crash at its end where daemon threads start others (seen on 3.10)"
+)
 def test_an_abandoned_call_that_makes_calls_all_the_time_does_not_hold_the_end_up() -> None:
     assert (
         at_once("""
