@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from children import PRELUDE, run
+from children import PRELUDE, run, starts_threads_at_exit
 from helpers import LIMIT, Uncaught, free_garbage, futures_of, wait_until
 from parallel import Cancellation, ParallelExecutor, cancellation, parallel, parallel_map
 
@@ -54,6 +54,7 @@ def test_the_program_ends_at_once() -> None:
         """) == ["<FutureCollection: hang abandoned, hang abandoned>", "end"]
 
 
+@starts_threads_at_exit
 def test_the_program_ends_at_once_when_a_call_is_abandoned_at_its_end() -> None:
     # By another call, for which the end of the program waits.
     assert at_once("""
@@ -159,6 +160,7 @@ def test_an_abandoned_call_that_makes_calls_all_the_time_does_not_hold_the_end_u
     )
 
 
+@starts_threads_at_exit
 def test_the_program_waits_for_calls_chained_to_an_abandoned_chain_later() -> None:
     assert at_once("""
         inside = threading.Event()
@@ -198,6 +200,7 @@ except TimeoutError:
 }
 
 
+@starts_threads_at_exit
 @pytest.mark.parametrize("asking", ASKING)
 def test_the_end_of_the_program_waits_for_a_call_that_was_asked(asking: str) -> None:
     code = """

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import pytest
 
-from children import PRELUDE, run
+from children import PRELUDE, run, starts_threads_at_exit
 from helpers import LIMIT, InterruptError, Uncaught, has_ended, wait_until
 from parallel import Cancellation, cancellation, parallel, parallel_contexts
 
@@ -278,6 +278,7 @@ def test_late_enters_exit_before_a_callback_has_returned() -> None:
     assert order == [True]
 
 
+@starts_threads_at_exit
 def test_the_end_of_the_program_waits_for_an_enter_that_was_asked() -> None:
     code = """
     class Slow:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from children import starts_threads_at_exit
 from helpers import LIMIT
 
 LOOKS = 5
@@ -243,6 +244,7 @@ def reported(errors: str) -> set[str]:
     return {line.rstrip(": ") for line in lines if not line.startswith((" ", "Traceback", "Exception ignored"))}
 
 
+@starts_threads_at_exit
 def test_ctrl_c_at_the_exit_gives_up_waiting_for_calls() -> None:
     status, lines, errors = run(OUTLIVE_MAIN_THREAD + "parallel(outlive_main_thread)()", "waited for")
     assert lines == ["waited for"]
@@ -250,6 +252,7 @@ def test_ctrl_c_at_the_exit_gives_up_waiting_for_calls() -> None:
     assert reported(errors) <= {"KeyboardInterrupt"}
 
 
+@starts_threads_at_exit
 def test_a_second_ctrl_c_after_the_main_program_gives_up_waiting_for_calls() -> None:
     code = """
         calls = parallel(outlive_main_thread)()
