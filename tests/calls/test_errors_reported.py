@@ -390,8 +390,7 @@ AT_EXIT = {
     "a chain in a cycle": "cycle = [parallel(fail)()]; cycle.append(cycle); del cycle",
     "a chain whose call fails after the main thread ended": (
         # On Python 3.12.0 to 3.12.2 the main thread itself waits for the call.
-        "def fail_late():\n    threading.main_thread().join(2)\n    fail()\n"
-        "calls = parallel(fail_late)()"
+        "def fail_late():\n    threading.main_thread().join(2)\n    fail()\ncalls = parallel(fail_late)()"
     ),
     "a chain that a thread of the user's holds": (
         "def hold():\n    calls = parallel(fail)()\n    threading.main_thread().join()\n"
