@@ -45,10 +45,10 @@ class StopRequest:
         self.parent: StopRequest | None = parent
         self.listeners: dict[_Listener, None] = {}
         self.fate: Once[str] = Once()
-        self.was_abandoned = False
+        self.was_abandoned: bool = False
         # Whether one around it was set when it ended.
-        self._was_set = False
-        self._process = os.getpid()
+        self._was_set: bool = False
+        self._process: int = os.getpid()
 
     def line(self) -> list[StopRequest]:
         """Returns this request, and those of the calls around it that have not ended."""
