@@ -160,7 +160,6 @@ def test_calls_of_an_enter_that_has_ended_are_not_asked_when_another_fails() -> 
     first = Manager(start, exit_=told_to_stop.set)
 
     def fail() -> None:
-        assert first.it is not None
         wait_until(lambda: first.it is not None and has_ended(first.it))
         ended.set()
         raise ValueError
