@@ -1,6 +1,6 @@
 """The matrix of checks. ``uvx nox -l`` lists them; ``uvx nox -s tests-3.13`` runs one; ``-j 2`` runs two at a time.
 
-What follows ``--`` goes to the program that the session runs: ``uvx nox -s tests-3.13 -- tests/calls``.
+The session passes arguments after ``--`` to its program: ``uvx nox -s tests-3.13 -- tests/calls``.
 A session is skipped if its Python is not on the ``PATH``. The environment variable ``PYTHONS`` adds folders to look in,
 separated as on the ``PATH``; ``--download-python auto`` downloads what is missing.
 """

@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """One thread for each request, and room for many that arrive together."""
+    """A server with a thread for each request, and room for many that arrive together."""
 
     request_queue_size = 128
 

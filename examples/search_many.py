@@ -1,7 +1,7 @@
 """Searches several slow sources for a word, prints what has come within the time limit, and names what is late.
 
-The sources are HTTP servers on this machine, which the program starts itself. One of them never answers, and does not
-hold up the end of the program.
+The sources are HTTP servers on this machine, which the program starts itself. The last source never answers, and
+does not hold up the end of the program.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class SlowHandler(SimpleHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """One thread for each request, and room for many that arrive together."""
+    """A server with a thread for each request, and room for many that arrive together."""
 
     request_queue_size = 128
 

@@ -317,7 +317,7 @@ LIMITS: dict[str, Limit] = {
         Question("hover", "eit|her('')", ["Takes a text"], ["Takes a number"]),
     ),
     "an overloaded function shows the signatures and docstrings of all overloads": Limit(
-        "What applies is among them.",
+        "The one that applies is among them.",
         frozenset({"zuban"}),
         frozenset({"hover on `parallel` of a call", "hover on `parallel` of a context manager"}),
         Question("hover", "eit|her('')", ["Takes a text"], ["Takes a number"]),
