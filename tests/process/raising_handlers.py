@@ -117,6 +117,11 @@ def is_callback_of_weak_reference(trace: TracebackType | None) -> bool:
     return trace is not None and trace.tb_frame.f_code.co_filename in {weakref.__file__, _weakrefset.__file__}
 
 
+def is_of_new_thread(trace: TracebackType | None) -> bool:
+    """Whether an exception was raised in what the standard library does before or after a thread's own code."""
+    return trace is not None and trace.tb_frame.f_code.co_filename == threading.__file__
+
+
 def description(error: BaseException | None) -> str:
     if error is None:
         return "nothing"
@@ -207,7 +212,7 @@ class Books:
         if is_callback_of_weak_reference(report.exc_traceback):
             self.dropped.append(report.exc_value)
             return
-        if report.exc_type in {KeyError, RuntimeError} and getattr(report.object, "__name__", "") == "_bootstrap":
+        if report.exc_type in {KeyError, RuntimeError} and is_of_new_thread(report.exc_traceback):
             # A handler raised inside Thread.start(), which took the thread off the list of those about to begin, or
             # left the lock of its condition to no one.
             return
@@ -395,7 +400,8 @@ class AskForFailure(Ask):
         if came:
             seen = taken or any(isinstance(each, ScenarioError) for error in out for each in contexts_of(error))
             out.clear()  # Its traceback holds the chain.
-            if not wait_until(lambda: chain() is None or collect_garbage()):
+            # The report of its error, which the books keep, may hold the chain by way of the traceback's frames.
+            if not wait_until(lambda: chain() is None or books.reported or collect_garbage()):
                 books.complain("the chain is kept alive")
             if not seen and not wait_until(lambda: books.reported):
                 books.complain("the error of a call was lost")
