@@ -122,7 +122,8 @@ def being_handled(error: BaseException | None, func: Callable[[], T]) -> T:
             return func()
         finally:
             _remove_entries_of(being_handled, error)
-            del error
+            # The traceback may refer to this frame, and so may that of an exception that ``func`` raises.
+            del error, func
 
 
 def _remove_entries_of(func: Any, error: BaseException) -> None:

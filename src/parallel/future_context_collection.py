@@ -12,7 +12,7 @@ from typing import Any, ContextManager, Generic, TypeVar
 from parallel._arguments import explain_arguments, for_contexts
 from parallel._checks import check_context_manager, check_parallel_exit, check_timeout
 from parallel._compat import TypeVarTuple, Unpack
-from parallel._context_block import AnyBlock, AsyncBlock, Block
+from parallel._context_block import AnyBlock, Block
 from parallel._exceptions import raise_unchanged
 from parallel._mistakes import MistakesWithContexts, explain_mistakes
 from parallel._names import joined, name_of
@@ -158,8 +158,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
                 return None
             error = exc_type() if exc_value is None and exc_type is not None else exc_value
             left = block.exit(error)
-            if left.is_raised and left.error is not None:
-                raise_unchanged(left.error)
+            if left.raised is not None:
+                raise_unchanged(left.raised)
             return None if error is None else left.error is None
         except BaseException as raised:
             self._abandon(Block, exiter, raised)
@@ -178,16 +178,14 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         """
         __tracebackhide__ = True
         # Imported late: programs without asyncio do not pay for it.
-        from parallel._asyncio import enter  # noqa: PLC0415
+        from parallel._asyncio import AsyncBlock  # noqa: PLC0415
 
         # The thread holds another chain, so that this one can be dropped.
-        inner: FutureContextCollection[Unpack[Ts]] = FutureContextCollection(
-            self._managers, self._timeout, self._parallel_exit
-        )
+        inner = FutureContextCollection[Unpack[Ts]](self._managers, self._timeout, self._parallel_exit)
         block = AsyncBlock(inner, inner._interrupt)
         try:
             self._claim(block, "cannot enter a FutureContextCollection that is entered already")
-            entered: tuple[Unpack[Ts]] = await enter(block)
+            entered: tuple[Unpack[Ts]] = await block.enter()
             return entered
         except BaseException as error:
             block.abandon_with(error)
@@ -208,13 +206,13 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             BaseException: As for ``__exit__``.
         """
         __tracebackhide__ = True
-        from parallel._asyncio import leave  # noqa: PLC0415  # Late, as in `__aenter__`.
+        from parallel._asyncio import AsyncBlock  # noqa: PLC0415  # Late, as in `__aenter__`.
 
         exiter: list[None] = []
         block = None
         try:
             block = self._claim_exit(AsyncBlock, exiter)
-            return None if block is None else await leave(block, exc_value)
+            return None if block is None else await block.exit(exc_value)
         except BaseException as raised:
             self._abandon(AsyncBlock, exiter, raised)
             raise
