@@ -132,17 +132,12 @@ async def _wait(when_done: Callable[[Callable[[], object]], object]) -> None:
             done.set_result(None)
 
     def end_from_any_thread() -> None:
-        if not loop.is_closed():
-            _call_soon(loop, end)
+        try:
+            loop.call_soon_threadsafe(end)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+            # Nothing waits on a closed loop.
 
     when_done(end_from_any_thread)
     await done
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, func: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(func)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise
-        # It has been closed just now, so nothing waits.

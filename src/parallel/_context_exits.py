@@ -124,11 +124,11 @@ def _left_by(managers: Sequence[PinnedManager], total: int, unwinding: Unwinding
         left = manager.exiting.get()
         if left.error is None:
             suppressed.append(left)
-        elif left.is_raised:
+        elif left.raised is not None:
             raised.append(left)
-            if left.error is not unwinding.error:
+            if left.raised is not unwinding.error:
                 names.append(manager.name)
-                failures.append(left.error)
+                failures.append(left.raised)
     if not failures:
         return [*raised, *suppressed, unwinding][0]
     failure = failure_to("exit", names, failures, total)

@@ -14,7 +14,7 @@ _DELIVERED, _GIVEN_UP = "delivered", "given up"
 class Unwinding:
     """The exception, if any, with which the next manager exits, as in nested ``with`` statements. Immutable."""
 
-    __slots__ = ("_is_suppressible", "being_handled", "error", "is_raised")
+    __slots__ = ("_is_raised", "_is_suppressible", "being_handled", "error")
 
     def __init__(
         self,
@@ -34,13 +34,13 @@ class Unwinding:
         """
         self.error = error
         self.being_handled = being_handled
-        self.is_raised = is_raised
+        self._is_raised = is_raised
         self._is_suppressible = is_suppressible
 
     @property
     def raised(self) -> BaseException | None:
         """The exception, if an exit raised it."""
-        return self.error if self.is_raised else None
+        return self.error if self._is_raised else None
 
     def suppressed(self) -> Unwinding:
         """Returns what an exit leaves that returns a true value."""
