@@ -145,7 +145,6 @@ def _report(raised: BaseException | None, order: tuple[Unwinding, Context] | Non
     """Reports what was raised, unless it is the very exception that the manager was told to exit with."""
     if raised is not None and (order is None or raised is not order[0].error):
         report(raised)
-    del raised, order
 
 
 def _special_method(manager: object, name: str) -> Any:

@@ -22,6 +22,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 B = TypeVar("B", bound=AnyBlock)
 
+_ENTERED_ALREADY = "cannot enter a FutureContextCollection that is entered already"
+_CHAINED_WHILE_ENTERED = "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter"
+
 
 class FutureContextCollection(Generic[Unpack[Ts]]):
     """A chain of context managers, for one ``with``: ``with parallel(a).parallel(b) as (x, y): ...``.
@@ -86,10 +89,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         check_context_manager(context_manager, "FutureContextCollection.parallel()")
         consumption = [name_of(context_manager)]
         try:
-            self._claim(
-                consumption,
-                "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter",
-            )
+            self._claim(consumption, _CHAINED_WHILE_ENTERED)
             return FutureContextCollection((*self._managers, context_manager), self._timeout, self._parallel_exit)
         except BaseException:
             self._release(consumption)  # A signal handler may raise anywhere here.
@@ -114,7 +114,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         block = Block(self._managers, self._parallel_exit)
         failure = None
         try:
-            self._claim(block, "cannot enter a FutureContextCollection that is entered already")
+            self._claim(block, _ENTERED_ALREADY)
             if self._interruption is not None:
                 block.interrupt(self._interruption)
             entered: Any
@@ -181,10 +181,12 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         from parallel._asyncio import AsyncBlock  # noqa: PLC0415
 
         # The thread holds another chain, so that this one can be dropped.
-        inner = FutureContextCollection[Unpack[Ts]](self._managers, self._timeout, self._parallel_exit)
+        inner: FutureContextCollection[Unpack[Ts]] = FutureContextCollection(
+            self._managers, self._timeout, self._parallel_exit
+        )
         block = AsyncBlock(inner, inner._interrupt)
         try:
-            self._claim(block, "cannot enter a FutureContextCollection that is entered already")
+            self._claim(block, _ENTERED_ALREADY)
             entered: tuple[Unpack[Ts]] = await block.enter()
             return entered
         except BaseException as error:
