@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Callable, Iterator
 
@@ -981,6 +981,27 @@ def test_next_manager_exits_once_if_the_caller_orders_it_too(monkeypatch: pytest
         log: list[str] = []
         assert leave(Manager("a", log), B("b", log), Manager("c", log)) is None
         assert log == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("parallel_exit", [False, True])
+def test_exit_that_is_given_up_before_it_is_ordered_is_ordered(
+    monkeypatch: pytest.MonkeyPatch, parallel_exit: bool
+) -> None:
+    log: list[str] = []
+    order_exit, interruptions = PinnedManager.order_exit, [InterruptError()]
+
+    def raise_first(manager: PinnedManager, *order: Any) -> None:
+        if interruptions:
+            raise interruptions.pop()
+        order_exit(manager, *order)
+
+    monkeypatch.setattr(PinnedManager, "order_exit", raise_first)
+    # The other manager suppresses the interruption, so nothing abandons the block.
+    managers = [Manager("a", log, lambda: True), Manager("b", log)]
+    with suppress(InterruptError), parallel_contexts(managers, parallel_exit=parallel_exit):
+        pass
+    wait_for_idle_threads()
+    assert sorted(each[0] for each in log) == ["a", "b"]
 
 
 @pytest.mark.parametrize("parallel_exit", [False, True])
