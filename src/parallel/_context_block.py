@@ -16,7 +16,7 @@ from contextvars import copy_context
 from typing import Any, Sequence
 
 from parallel._cancellation import StopRequest, set_all
-from parallel._context_exits import exit_at_once, exit_in_turn, failure_to
+from parallel._context_exits import Exits, exit_all, exit_at_once, exit_in_turn, failure_to
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, with_traceback_from_here
 from parallel._names import joined
@@ -50,7 +50,7 @@ class Block(AnyBlock):
 
     def __init__(self, managers: Sequence[Any], parallel_exit: bool) -> None:  # noqa: FBT001  # Not for users.
         super().__init__()
-        self._exit_all = exit_at_once if parallel_exit else exit_in_turn
+        self._exits: Exits = exit_at_once if parallel_exit else exit_in_turn
         # Each ``__enter__`` sees the exception that is being handled around the block; each exit sees it if the body
         # raised none.
         self._error_around = sys.exc_info()[1]
@@ -73,7 +73,7 @@ class Block(AnyBlock):
         # No exit can suppress the failure: there is no body to skip.
         unwinding = Unwinding(failure, self._error_around, is_suppressible=False)
         try:
-            return (), self._exit_all(self._entered, unwinding).error
+            return (), exit_all(self._exits, self._entered, unwinding).error
         finally:
             # The traceback refers to this frame.
             del self, failure, unwinding
@@ -82,7 +82,7 @@ class Block(AnyBlock):
         """Exits all managers with ``error``; returns what is left."""
         around = sys.exc_info()[1] if error is None else self._error_around
         try:
-            return self._exit_all(self._entered, Unwinding(error, around))
+            return exit_all(self._exits, self._entered, Unwinding(error, around))
         finally:
             # The traceback refers to this frame.
             del self, error, around

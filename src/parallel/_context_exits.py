@@ -2,8 +2,7 @@
 
 Guarantees
     If a signal handler raises while the block waits for an exit, that exit continues on its thread, which reports its
-    error. Managers that have not exited yet exit with the handler's exception. If a signal handler raises elsewhere in
-    these functions, the exception propagates, and the caller has to abandon the managers.
+    error. Managers that have not exited yet exit with the handler's exception.
 
 Invariant
     ``pending`` holds the managers whose outcome the caller has not taken. Of exits in turn, a manager's thread orders
@@ -18,7 +17,7 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, one_or_group
@@ -26,12 +25,36 @@ from parallel._names import joined
 from parallel._sync import CountDownLatch, Wakeup
 from parallel._unwinding import Unwinding
 
+Exits = Callable[[Sequence[PinnedManager], Unwinding], Unwinding]
+"""``exit_in_turn`` or ``exit_at_once``."""
+
+
+def exit_all(exits: Exits, managers: Sequence[PinnedManager], unwinding: Unwinding) -> Unwinding:
+    """Exits managers, beginning with ``unwinding``, and waits for that; returns what is left.
+
+    Raises:
+        BaseException: What a signal handler raised outside of the waits. The caller has to abandon the managers.
+    """
+    try:
+        return exits(managers, unwinding)
+    except BaseException as error:
+        # The first manager has exited last, so what it leaves has the exceptions of the others as context.
+        for manager in managers:
+            if not manager.exiting.give_up():
+                append_context(error, manager.exiting.get().raised)
+        append_context(error, unwinding.error)
+        raise
+    finally:
+        for manager in managers:
+            manager.exiting.drop()
+        # The traceback refers to this frame.
+        del unwinding
+
 
 def exit_in_turn(managers: Sequence[PinnedManager], unwinding: Unwinding) -> Unwinding:
-    """Exits managers last to first, each with what a nested ``with`` would give it; returns what is left."""
+    """Exits managers last to first, each with what a nested ``with`` would give it."""
     wakeup = Wakeup()
     pending: list[PinnedManager] = []
-    interruption: BaseException | None = None
     try:
         for manager in managers:
             manager.exiting.when_delivered(partial(_order_next, manager, pending[-1] if pending else None, wakeup))
@@ -41,29 +64,29 @@ def exit_in_turn(managers: Sequence[PinnedManager], unwinding: Unwinding) -> Unw
                 pending[-1].order_exit(unwinding, copy_context())
                 wakeup.wait()
             except BaseException as error:  # A signal handler raised it.
-                interruption = error
                 _give_up_one(pending)
-            while pending and pending[-1].exiting.is_delivered:
-                unwinding = pending[-1].exiting.get()
-                pending[-1].variables.copy_exit_changes_to_caller()
-                pending.pop()
-            if interruption is not None:
+                unwinding = _take(pending, unwinding)
                 # As if the exit that was given up had raised it.
-                append_context(interruption, unwinding.error)
-                unwinding, interruption = unwinding.with_raised(interruption), None
+                append_context(error, unwinding.error)
+                unwinding = unwinding.with_raised(error)
                 if pending:
                     pending[-1].order_exit(unwinding, copy_context())  # It may not have been ordered yet.
                     pending.pop()
+            else:
+                unwinding = _take(pending, unwinding)
         return unwinding
-    except BaseException as error:
-        append_context(error, interruption)
-        append_context(error, unwinding.error)
-        _append_untaken(error, pending)
-        raise
     finally:
-        _drop_outcomes(managers)
-        # The tracebacks refer to this frame.
-        del interruption, unwinding
+        # The traceback refers to this frame.
+        del unwinding
+
+
+def _take(pending: list[PinnedManager], unwinding: Unwinding) -> Unwinding:
+    """Takes the outcomes of the managers that have exited; returns what the last of them left."""
+    while pending and pending[-1].exiting.is_delivered:
+        unwinding = pending[-1].exiting.get()
+        pending[-1].variables.copy_exit_changes_to_caller()
+        pending.pop()
+    return unwinding
 
 
 def _order_next(exited: PinnedManager, following: PinnedManager | None, wakeup: Any) -> None:
@@ -76,7 +99,7 @@ def _order_next(exited: PinnedManager, following: PinnedManager | None, wakeup: 
 
 
 def exit_at_once(managers: Sequence[PinnedManager], unwinding: Unwinding) -> Unwinding:
-    """Exits managers all at once, all with the same exception; returns what is left."""
+    """Exits managers all at once, all with the same exception."""
     exiting = CountDownLatch(len(managers))
     pending = list(managers)
     left = unwinding
@@ -106,10 +129,8 @@ def exit_at_once(managers: Sequence[PinnedManager], unwinding: Unwinding) -> Unw
         return left
     except BaseException as error:
         append_context(error, interruption)
-        _append_untaken(error, pending)
         raise
     finally:
-        _drop_outcomes(managers)
         # The tracebacks refer to this frame.
         del interruption, left, unwinding
 
@@ -152,15 +173,3 @@ def _give_up_one(managers: Sequence[PinnedManager]) -> PinnedManager | None:
         if manager.exiting.give_up():
             return manager
     return None
-
-
-def _append_untaken(error: BaseException, managers: Sequence[PinnedManager]) -> None:
-    """Appends to the contexts of ``error`` what the exits of ``managers`` raised; gives up those not delivered."""
-    for manager in managers:
-        if not manager.exiting.give_up():
-            append_context(error, manager.exiting.get().raised)
-
-
-def _drop_outcomes(managers: Sequence[PinnedManager]) -> None:
-    for manager in managers:
-        manager.exiting.drop()
