@@ -35,7 +35,7 @@ class AsyncBlock(AnyBlock):
     """A chain that is entered and exited on a thread of its own, which waits for the threads of its managers.
 
     So the chain behaves as a manager does on its thread, context variables included. If the task is cancelled, the
-    thread's wait ends. Whatever a method raises, the caller has to abandon the block.
+    thread's wait ends. If a method raises, the caller has to abandon the block.
     """
 
     def __init__(self, chain: ContextManager[Any], interrupt_enter: Callable[[BaseException], object]) -> None:

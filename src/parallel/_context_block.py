@@ -54,7 +54,7 @@ class Block(AnyBlock):
         # Each ``__enter__`` sees the exception that is being handled around the block; each exit sees it if the body
         # raised none.
         self._error_around = sys.exc_info()[1]
-        # They ask those to stop that are still entering when the block has failed.
+        # If an enter fails, they ask the managers to stop that are still entering.
         self._requests: list[StopRequest] = []
         caller = copy_context()
         self.managers = [PinnedManager(each, caller, self._error_around, self._requests) for each in managers]
@@ -65,7 +65,7 @@ class Block(AnyBlock):
         self._interruption: BaseException | None = None
 
     def enter(self, timeout: float | None) -> tuple[tuple[Any, ...], BaseException | None]:
-        """Enters all managers; returns what they returned, or what went wrong. Then none is entered any more."""
+        """Enters all managers; returns their values, or an exception. With an exception, no manager stays entered."""
         values: list[Any] = []
         failure = self._enter_all(timeout, values)
         if failure is None:

@@ -64,7 +64,7 @@ class ContextVariables:
                 self._enter_tokens[variable] = variable.set(value)
 
     def has_exit_changes(self) -> bool:
-        """Whether the exit changed anything: if not, there is nothing to publish."""
+        """Whether the exit changed a variable."""
         return bool(_changes(self.before_exit, self.context))
 
     def copy_exit_changes_to_caller(self) -> None:

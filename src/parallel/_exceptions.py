@@ -133,8 +133,8 @@ def _remove_entries_of_being_handled(error: BaseException) -> None:
     """
     code = being_handled.__code__
     while True:
-        # Read it anew each time: another thread may have added an entry in front. With the GIL, from Python 3.11 on, no
-        # other thread runs between this read and the write.
+        # Read it each time, because another thread may have added an entry in front. With the GIL, from Python 3.11 on,
+        # no other thread runs between this read and the write.
         entry = traceback_of(error)
         if entry is None or entry.tb_frame.f_code is not code:
             break
@@ -156,7 +156,7 @@ def remove_own_frames(error: BaseException) -> BaseException:
 
 
 def strip_own_frames(error: BaseException) -> BaseException:
-    """Does the same for an error that is raised again from here, and so always gets a frame."""
+    """Removes them even if nothing is left: the caller raises ``error`` again, which adds an entry."""
     set_traceback(error, _without_own_frames(traceback_of(error)))
     return error
 

@@ -256,7 +256,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         return block if isinstance(block, kind) and block.exiter.claim(exiter) else None
 
     def _abandon(self, kind: type[AnyBlock], exiter: object, error: BaseException) -> None:
-        """Has what is entered exit with ``error``, unless something else than ``exiter`` exits it."""
+        """Has the managers exit with ``error``, if ``exiter`` is the one that exits the block."""
         block = self._claim_exit(kind, exiter)
         if block is not None:
             block.abandon_with(error)
