@@ -17,6 +17,7 @@ import pytest
 
 from helpers import ERRORS, LIMIT, PYPY, InterruptError, Uncaught, fail, moments, wait_for_idle_threads, wait_until
 from parallel import (
+    FutureContextCollection,
     ParallelExecutor,
     _context_exits,
     _context_manager,
@@ -900,8 +901,9 @@ class Interruption:
             assert self._continues.wait(LIMIT)
 
 
+@pytest.mark.parametrize("is_suppressed", [False, True])
 def test_caller_orders_the_next_exit_after_one_that_was_interrupted(
-    monkeypatch: pytest.MonkeyPatch, uncaught: list[Uncaught]
+    monkeypatch: pytest.MonkeyPatch, uncaught: list[Uncaught], is_suppressed: bool
 ) -> None:
     log: list[str] = []
     interruption = Interruption(monkeypatch, "exiting")
@@ -911,10 +913,11 @@ def test_caller_orders_the_next_exit_after_one_that_was_interrupted(
         interruption.exit_of_b()
         raise late
 
+    managers = [Manager("a", log, lambda: is_suppressed), B("b", log, exit_late), Manager("c", log)]
     try:
-        came_out = leave(Manager("a", log), B("b", log, exit_late), Manager("c", log), body=ValueError())
-        assert came_out is interruption.error
-        assert isinstance(came_out.__context__, ValueError)
+        came_out = leave(*managers, body=ValueError())
+        assert came_out is (None if is_suppressed else interruption.error)
+        assert isinstance(interruption.error.__context__, ValueError)
         assert log == ["c ValueError", "b ValueError", "a InterruptError"]
     finally:
         interruption.let_b_continue()
@@ -922,6 +925,25 @@ def test_caller_orders_the_next_exit_after_one_that_was_interrupted(
     wait_for_idle_threads()
     assert log[3:] == []
     assert [report.exc_value for report in uncaught] == [late]
+
+
+def test_block_that_failed_to_enter_is_not_exited_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, failing = Scripted(), Scripted(lambda: fail(OSError()))
+    answers: list[object] = []
+    release = FutureContextCollection._release
+
+    def exit_and_release(chain: FutureContextCollection[Any], user: Any) -> None:
+        # As another thread would, between the failure and the release of the chain.
+        with ParallelExecutor() as executor:
+            answers.append(executor.submit(chain.__exit__, None, None, None).result(LIMIT))
+        release(chain, user)
+
+    chain = parallel(entered).parallel(failing)
+    monkeypatch.setattr(FutureContextCollection, "_release", exit_and_release)
+    with pytest.raises(OSError, match="^$"), chain:
+        pytest.fail("it is entered")
+    assert answers == [None]
+    assert [type(each) for each in entered.log] == [str, OSError]
 
 
 def test_interrupted_caller_orders_the_exit_before_the_thread_does(monkeypatch: pytest.MonkeyPatch) -> None:
