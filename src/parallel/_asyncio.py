@@ -7,13 +7,16 @@ import functools
 import sys
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, ContextManager, Sequence, TypeVar
 
-from parallel._context_block import AsyncBlock
+from parallel._context_block import AnyBlock
+from parallel._context_manager import PinnedManager
 from parallel._exceptions import append_context, raise_unchanged
 from parallel._pinned_thread import start_all
-from parallel._unwinding import Delivery, Outcome, Unwinding
+from parallel._unwinding import Delivery, EnterOutcome, Unwinding
 from parallel._waiting import AllDone
+
+T = TypeVar("T", EnterOutcome, Unwinding)
 
 
 async def wait_for_all(futures: Sequence[Future[Any]]) -> None:
@@ -28,50 +31,57 @@ async def wait_for_all(futures: Sequence[Future[Any]]) -> None:
         raise
 
 
-async def enter(block: AsyncBlock) -> Any:
-    """Enters a chain on a thread of its own, which waits for the threads of its managers.
+class AsyncBlock(AnyBlock):
+    """A chain that is entered and exited on a thread of its own, which waits for the threads of its managers.
 
     So the chain behaves as a manager does on its thread, context variables included. If the task is cancelled, the
-    thread's wait ends. Whatever this raises, the caller has to exit the chain.
+    thread's wait ends. If a method raises, the caller has to abandon the block.
     """
-    __tracebackhide__ = True
-    _check_running_loop("elsewhere, use `with` on a thread, as in `await trio.to_thread.run_sync(func)`")
-    manager = block.manager
-    outcome: Outcome | None = None
-    try:
-        outcome = await _outcome(
-            manager.entering,
-            functools.partial(start_all, [manager.thread]),
-            manager.variables.copy_enter_changes_to_caller,
-            block.interrupt,
-        )
-        if outcome.raised is not None:
-            raise_unchanged(outcome.raised)
-        return outcome.value
-    finally:
-        # The traceback refers to this frame.
-        outcome = None
-        del manager, block
 
+    def __init__(self, chain: ContextManager[Any], interrupt_enter: Callable[[BaseException], object]) -> None:
+        super().__init__()
+        self._interrupt_enter = interrupt_enter
+        self._manager: PinnedManager = PinnedManager(chain, copy_context(), sys.exc_info()[1], [])
+        self.managers = [self._manager]
 
-async def leave(block: AsyncBlock, error: BaseException | None) -> bool | None:
-    """Exits a chain on its thread; returns whether ``error`` was suppressed. If it raises, see ``enter``."""
-    __tracebackhide__ = True
-    manager = block.manager
-    outcome: Outcome | None = None
-    try:
-        outcome = await _outcome(
-            manager.exiting,
-            functools.partial(manager.order_exit, Unwinding(error, sys.exc_info()[1]), copy_context()),
-            manager.variables.copy_exit_changes_to_caller,
-        )
-        if outcome.raised is not None:
-            raise_unchanged(outcome.raised)
-        return None if error is None else outcome.value
-    finally:
-        # The traceback refers to this frame.
+    async def enter(self) -> Any:
+        """Enters the chain; returns what it returned."""
+        __tracebackhide__ = True
+        _check_running_loop("elsewhere, use `with` on a thread, as in `await trio.to_thread.run_sync(func)`")
+        manager = self._manager
         outcome = None
-        del error, manager, block
+        try:
+            begin = functools.partial(start_all, [manager.thread])
+            outcome = await _outcome(
+                manager.entering, begin, manager.variables.copy_enter_changes_to_caller, self._interrupt
+            )
+            if outcome.raised is not None:
+                raise_unchanged(outcome.raised)
+            return outcome.value
+        finally:
+            # The traceback refers to this frame.
+            del self, manager, outcome
+
+    async def exit(self, error: BaseException | None) -> bool | None:
+        """Exits the chain; returns whether ``error`` was suppressed."""
+        __tracebackhide__ = True
+        manager = self._manager
+        order = left = None
+        try:
+            order = functools.partial(manager.order_exit, Unwinding(error, sys.exc_info()[1]), copy_context())
+            left = await _outcome(manager.exiting, order, manager.variables.copy_exit_changes_to_caller)
+            if left.raised is not None:
+                raise_unchanged(left.raised)
+            return None if error is None else left.error is None
+        finally:
+            # The traceback refers to this frame.
+            del self, error, manager, order, left
+
+    def _interrupt(self, error: BaseException) -> None:
+        """Has the wait for the managers end with ``error``, and has what was entered exit with it."""
+        # In this order: the chain's thread has to know that ``error`` is no news, so it does not report it.
+        self.abandon_with(error)
+        self._interrupt_enter(error)
 
 
 def _check_running_loop(way_out: str) -> None:
@@ -85,11 +95,11 @@ def _check_running_loop(way_out: str) -> None:
 
 
 async def _outcome(
-    delivery: Delivery,
+    delivery: Delivery[T],
     begin: Callable[[], object],
     copy_changes: Callable[[], object],
     on_given_up: Callable[[BaseException], object] | None = None,
-) -> Outcome:
+) -> T:
     """Begins something, and returns its outcome."""
     __tracebackhide__ = True
     try:
@@ -99,13 +109,14 @@ async def _outcome(
         except BaseException as error:  # The task has been cancelled, or a signal handler raised it.
             if not delivery.give_up():
                 copy_changes()
-                append_context(error, delivery.take().raised)
+                append_context(error, delivery.get().raised)
             elif on_given_up is not None:
                 on_given_up(error)
             raise
         copy_changes()
-        return delivery.take()
+        return delivery.get()
     finally:
+        delivery.drop()
         # The traceback refers to this frame.
         del delivery, begin, copy_changes, on_given_up
 
@@ -121,17 +132,12 @@ async def _wait(when_done: Callable[[Callable[[], object]], object]) -> None:
             done.set_result(None)
 
     def end_from_any_thread() -> None:
-        if not loop.is_closed():
-            _call_soon(loop, end)
+        try:
+            loop.call_soon_threadsafe(end)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+            # Nothing waits on a closed loop.
 
     when_done(end_from_any_thread)
     await done
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, func: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(func)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise
-        # It has been closed just now, so nothing waits.

@@ -17,7 +17,8 @@ Invariant
 from __future__ import annotations
 
 from contextvars import Context
-from typing import Any, Callable
+from functools import partial
+from typing import Any
 
 from parallel._cancellation import Cancellable, StopRequest, current_request, is_cancelled_error, set_all
 from parallel._context_variables import ContextVariables
@@ -26,20 +27,13 @@ from parallel._names import name_of
 from parallel._pinned_thread import PinnedThread
 from parallel._sync import Once
 from parallel._thread import report
-from parallel._unwinding import Delivery, Outcome, Unwinding
+from parallel._unwinding import Delivery, EnterOutcome, Unwinding
 
 
 class PinnedManager(Cancellable):
     """A context manager on a pinned thread."""
 
-    def __init__(
-        self,
-        manager: Any,
-        caller: Context,
-        error: BaseException | None,
-        requests: list[StopRequest],
-        on_entered: Callable[[], object] | None = None,
-    ) -> None:
+    def __init__(self, manager: Any, caller: Context, error: BaseException | None, requests: list[StopRequest]) -> None:
         """Prepares to enter ``manager`` when its thread starts.
 
         Args:
@@ -47,27 +41,24 @@ class PinnedManager(Cancellable):
             caller: A copy of the caller's context.
             error: The exception that the caller is handling, if any.
             requests: Ask the enters of the block to stop. This one adds its own, and sets all if it fails.
-            on_entered: Called once the manager has been entered, or has failed to be.
         """
         self.name: str = name_of(manager)
         self.variables = ContextVariables(caller)
-        self.entering: Delivery = Delivery(on_entered)
-        self.exiting: Delivery = Delivery()
-        request = StopRequest(current_request())
-        self._request = request
+        self.entering: Delivery[EnterOutcome] = Delivery()
+        self.exiting: Delivery[Unwinding] = Delivery()
+        self._request = StopRequest(current_request())
         self._requests = requests
-        requests.append(request)
+        requests.append(self._request)
+        # ``None`` when there is nothing to exit any more: it has exited, or failed to enter.
         self._manager = manager
         self._error_around = error
         self._order: Once[tuple[Unwinding, Context]] = Once()
         self._exit: Any = None
-        # Whether there is nothing to exit any more: it has exited, or failed to enter.
-        self._is_over = False
         self.thread = PinnedThread(self.name, self._run_enter)
 
     def order_exit(self, unwinding: Unwinding, caller: Context) -> None:
         """Has the manager exit with ``unwinding`` once it has been entered. Only the first order counts."""
-        if not self._is_over:
+        if self._manager is not None:
             self._order.claim((unwinding, caller))
             self.thread.send(self._run_exit)
 
@@ -77,32 +68,28 @@ class PinnedManager(Cancellable):
         self.exiting.give_up()
         self.order_exit(unwinding, caller)
 
-    def drop_references(self) -> None:
-        """Drops what the frames of a traceback could otherwise keep alive through this object."""
-        self._manager = self._error_around = self._exit = None
-        self._is_over = True
-
     def _run_enter(self) -> None:
         # The context is entered twice, and not from here to the exit: a forked child must be able to enter it.
-        outcome = Outcome(None)
+        outcome = EnterOutcome(None)
+        order = None
         try:
             self.thread.cancellable = self
             try:
-                outcome = Outcome(self.variables.context.run(being_handled, self._error_around, self._enter))
+                outcome.value = self.variables.context.run(being_handled, self._error_around, self._enter)
             finally:
                 self.thread.cancellable = None
                 self.request.end()
         except BaseException as error:
-            is_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
-            outcome = Outcome(None, remove_own_frames(error), is_cancelled=is_cancelled)
-            self.drop_references()
-            self.thread.dismiss()
+            outcome.raised = remove_own_frames(error)
+            outcome.is_cancelled = is_cancelled_error(error) and self.has_been_asked_to_stop()
+            order = self._order.holder
+            self._drop_references()
             set_all(self._requests)  # The block is going to fail.
         finally:
             if not self.entering.deliver(outcome) and not outcome.is_cancelled:
-                self._report(outcome.raised)
+                _report(outcome.raised, order)
             # The traceback refers to this frame.
-            del outcome
+            del outcome, order
 
     def _enter(self) -> Any:
         enter = _special_method(self._manager, "__enter__")
@@ -112,48 +99,52 @@ class PinnedManager(Cancellable):
         return value
 
     def _run_exit(self) -> None:
-        if self._exit is None:
-            return  # It has not been entered, or has exited.
-        raised: BaseException | None = None
-        is_suppressing = False
-        try:
-            is_suppressing = self.variables.context.run(self._exit_in_context)
-        except BaseException as error:
-            raised = remove_own_frames(error)
-        finally:
-            self.drop_references()
-            self.thread.dismiss()
-            if not self.exiting.deliver(Outcome(is_suppressing, raised)):
-                self._report(raised)
-            del raised
-
-    def _exit_in_context(self) -> bool:
         order = self._order.holder
-        assert order is not None  # noqa: S101  # It is sent after it was claimed.
-        unwinding, caller = order
-        self.variables.copy_from_caller(caller)
-        if unwinding.error is None:
-            return being_handled(unwinding.being_handled, self._exit_without_error)
-        return being_handled(unwinding.error, lambda: self._exit_with(unwinding.error))
+        if order is None or self._exit is None:
+            return  # It has not been entered, or has exited.
+        left = order[0]
+        try:
+            if self.variables.context.run(self._exit_in_context, *order):
+                left = left.suppressed()
+        except BaseException as error:
+            left = left.with_raised(remove_own_frames(error))
+        finally:
+            self._drop_references()
+            if not self.exiting.deliver(left):
+                _report(left.error, order)
+            # The traceback refers to this frame.
+            del left, order
 
-    def _exit_without_error(self) -> bool:
-        self._exit(None, None, None)
-        return False
+    def _exit_in_context(self, unwinding: Unwinding, caller: Context) -> bool:
+        try:
+            self.variables.copy_from_caller(caller)
+            if unwinding.error is None:
+                being_handled(unwinding.being_handled, lambda: self._exit(None, None, None))
+                return False
+            return being_handled(unwinding.error, partial(self._exit_with, unwinding.error))
+        finally:
+            # The traceback refers to this frame.
+            del unwinding
 
-    def _exit_with(self, error: BaseException | None) -> bool:
+    def _exit_with(self, error: BaseException) -> bool:
         try:
             # The truth of the answer is asked while the exception is being handled, as `with` does.
-            return bool(self._exit(type(error), error, None if error is None else traceback_of(error)))
+            return bool(self._exit(type(error), error, traceback_of(error)))
         finally:
             # The traceback refers to this frame.
             del error
 
-    def _report(self, raised: BaseException | None) -> None:
-        """Reports what was raised, unless it is the very exception that the manager was told to exit with."""
-        order = self._order.holder
-        if raised is not None and (order is None or raised is not order[0].error):
-            report(raised)
-        del raised, order
+    def _drop_references(self) -> None:
+        """Drops what the frames of a traceback could otherwise keep alive through this object; ends the thread."""
+        self._manager = self._error_around = self._exit = None
+        self._order = Once()
+        self.thread.dismiss()
+
+
+def _report(raised: BaseException | None, order: tuple[Unwinding, Context] | None) -> None:
+    """Reports what was raised, unless it is the very exception that the manager was told to exit with."""
+    if raised is not None and (order is None or raised is not order[0].error):
+        report(raised)
 
 
 def _special_method(manager: object, name: str) -> Any:

@@ -40,7 +40,7 @@ class ContextVariables:
         """A context with the variables of ``caller``, a copy of the caller's."""
         self.context = Context()
         self._found = caller
-        self._before_exit = caller
+        self.before_exit = caller
         self._unset_tokens: dict[ContextVar[Any], Token[Any]] = {}
         self._enter_tokens: dict[ContextVar[Any], Token[Any]] = {}
         if len(caller):
@@ -48,7 +48,7 @@ class ContextVariables:
 
     def copy_from_caller(self, caller: Context) -> None:
         """Makes the manager's variables what they are in ``caller``, a copy of the caller's context."""
-        self._before_exit = caller
+        self.before_exit = caller
         for variable, value in _changes(self.context, caller):
             if value is not _MISSING:
                 token = variable.set(value)
@@ -64,12 +64,12 @@ class ContextVariables:
                 self._enter_tokens[variable] = variable.set(value)
 
     def has_exit_changes(self) -> bool:
-        """Whether the exit changed anything: if not, there is nothing to publish."""
-        return bool(_changes(self._before_exit, self.context))
+        """Whether the exit changed a variable."""
+        return bool(_changes(self.before_exit, self.context))
 
     def copy_exit_changes_to_caller(self) -> None:
         """Makes the changes of the exit visible to the caller."""
-        for variable, value in _changes(self._before_exit, self.context):
+        for variable, value in _changes(self.before_exit, self.context):
             if variable in self._enter_tokens and value is self._found.get(variable, _MISSING):
                 _reset(variable, self._enter_tokens.pop(variable))
             elif value is not _MISSING:

@@ -94,7 +94,7 @@ def raise_unchanged(error: BaseException) -> NoReturn:
     __tracebackhide__ = True
     contexts = [(link, context_of(link)) for link in contexts_of(sys.exc_info()[1])]
     contexts.append((error, context_of(error)))
-    set_traceback(error, _without_own_frames(traceback_of(error)))
+    strip_own_frames(error)
     try:
         raise error
     finally:
@@ -117,23 +117,24 @@ def being_handled(error: BaseException | None, func: Callable[[], T]) -> T:
     try:
         raise error
     except BaseException:
-        _remove_entries_of(being_handled, error)
+        _remove_entries_of_being_handled(error)
         try:
             return func()
         finally:
-            _remove_entries_of(being_handled, error)
-            del error
+            _remove_entries_of_being_handled(error)
+            # The traceback may refer to this frame, and so may that of an exception that ``func`` raises.
+            del error, func
 
 
-def _remove_entries_of(func: Any, error: BaseException) -> None:
-    """Removes all entries of ``func`` from the traceback of ``error``, also those that other threads added.
+def _remove_entries_of_being_handled(error: BaseException) -> None:
+    """Removes all entries of ``being_handled`` from the traceback of ``error``, also those that other threads added.
 
     If two threads each removed only their own entry, one could undo the other's change on free-threaded builds.
     """
-    code = func.__code__
+    code = being_handled.__code__
     while True:
-        # Read it anew each time: another thread may have added an entry in front. With the GIL, from Python 3.11 on, no
-        # other thread runs between this read and the write.
+        # Read it each time, because another thread may have added an entry in front. With the GIL, from Python 3.11 on,
+        # no other thread runs between this read and the write.
         entry = traceback_of(error)
         if entry is None or entry.tb_frame.f_code is not code:
             break
@@ -155,7 +156,7 @@ def remove_own_frames(error: BaseException) -> BaseException:
 
 
 def strip_own_frames(error: BaseException) -> BaseException:
-    """Does the same for an error that is raised again from here, and so always gets a frame."""
+    """Removes them even if nothing is left: the caller raises ``error`` again, which adds an entry."""
     set_traceback(error, _without_own_frames(traceback_of(error)))
     return error
 

@@ -6,9 +6,9 @@ Guarantees
     program while it waits.
 
 Invariant
-    A function that was sent is run once: by the thread, or, if the thread will not run any more, by the sender: by the
-    first of the two to take it out of ``_sent``. The sender adds the function, then looks at ``_is_over``; the thread
-    reads ``_is_over``, then looks at ``_sent`` once more.
+    Each function that was sent runs once: the thread takes it out of ``_sent``, or, if the thread is over, the sender
+    does. The sender adds the function, then looks at ``_is_over``. The thread reads ``_is_over``, then looks at
+    ``_sent`` once more. So at least one of the two sees the other.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PinnedThread:
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the thread waits and has nothing to run, or a call has been abandoned that started it."""
+        """Whether the thread waits with nothing to run, or the call that started it has been abandoned."""
         return (self._is_waiting and not self._sent) or (self._parent is not None and self._parent.is_abandoned())
 
     @property
@@ -47,9 +47,9 @@ class PinnedThread:
         return not self._is_over and self._pool is _process.pool and not sys.is_finalizing()
 
     def send(self, func: Callable[[], object]) -> None:
-        """Has the thread call ``func`` after the functions before; calls it here where the thread is not there.
+        """Has the thread call ``func``, after the functions that it was sent before.
 
-        That is so in a forked child, and when the interpreter has ended.
+        If the thread is over, in a forked child, and at the end of the interpreter, the sender calls ``func``.
         """
         self._sent.append(func)
         if self.is_there:

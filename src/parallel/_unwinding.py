@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Generic, TypeVar
 
 from parallel._sync import Once
+
+T = TypeVar("T")
 
 _DELIVERED, _GIVEN_UP = "delivered", "given up"
 
@@ -12,7 +14,7 @@ _DELIVERED, _GIVEN_UP = "delivered", "given up"
 class Unwinding:
     """The exception, if any, with which the next manager exits, as in nested ``with`` statements. Immutable."""
 
-    __slots__ = ("_is_suppressible", "being_handled", "error", "is_raised")
+    __slots__ = ("_is_raised", "_is_suppressible", "being_handled", "error")
 
     def __init__(
         self,
@@ -32,52 +34,53 @@ class Unwinding:
         """
         self.error = error
         self.being_handled = being_handled
-        self.is_raised = is_raised
+        self._is_raised = is_raised
         self._is_suppressible = is_suppressible
 
-    def following(self, outcome: Outcome) -> Unwinding:
-        """Returns what an exit that was given this unwinding leaves to the next."""
-        if outcome.raised is not None:
-            return self.with_raised(outcome.raised)
-        if outcome.value and self._is_suppressible:
-            return Unwinding(None, self.being_handled)
-        return self
+    @property
+    def raised(self) -> BaseException | None:
+        """The exception, if an exit raised it."""
+        return self.error if self._is_raised else None
+
+    def suppressed(self) -> Unwinding:
+        """Returns what an exit leaves that returns a true value."""
+        return Unwinding(None, self.being_handled) if self._is_suppressible else self
 
     def with_raised(self, error: BaseException) -> Unwinding:
-        """Returns what remains after an exit raised ``error``."""
+        """Returns what an exit leaves that raises ``error``."""
         return Unwinding(error, self.being_handled, is_suppressible=self._is_suppressible, is_raised=True)
 
 
-class Outcome:
-    """The value that ``__enter__`` returned, or the truth of that which ``__exit__`` returned; or what they raised."""
+class EnterOutcome:
+    """The value that ``__enter__`` returned, or the exception that it raised."""
 
     __slots__ = ("is_cancelled", "raised", "value")
 
     def __init__(self, value: Any, raised: BaseException | None = None, *, is_cancelled: bool = False) -> None:
         self.value = value
         self.raised = raised
-        # Whether the method raised `CancelledError` after it had been asked to stop.
+        # Whether it raised `CancelledError` after it had been asked to stop.
         self.is_cancelled = is_cancelled
 
 
-class Delivery:
+class Delivery(Generic[T]):
     """An outcome. A thread delivers it, unless the thread that waits for it gives it up before; decided once."""
 
-    def __init__(self, on_delivered: Callable[[], object] | None = None) -> None:
+    def __init__(self) -> None:
         self._decision: Once[str] = Once()
-        self._on_delivered = on_delivered
-        self._outcome: Outcome | None = None
+        self._on_delivered: Callable[[], object] | None = None
+        self.outcome: T | None = None
 
     @property
     def is_delivered(self) -> bool:
         """Whether the outcome has been delivered."""
         return self._decision.holder is _DELIVERED
 
-    def deliver(self, outcome: Outcome) -> bool:
+    def deliver(self, outcome: T) -> bool:
         """Delivers the outcome and tells who waits; returns whether it had not been given up."""
-        self._outcome = outcome
+        self.outcome = outcome
         if not self._decision.claim(_DELIVERED):
-            self._outcome = None
+            self.drop()
             return False
         callback = self._on_delivered
         if callback is not None:
@@ -94,17 +97,13 @@ class Delivery:
 
     def give_up(self) -> bool:
         """Stops waiting; returns whether that was in time. If not, the outcome has been delivered."""
-        is_in_time = self._decision.claim(_GIVEN_UP)
-        if is_in_time:
-            self._on_delivered = None
-        return is_in_time
+        return self._decision.claim(_GIVEN_UP)
 
-    def look(self) -> Outcome | None:
-        """Returns the outcome that was delivered, or ``None`` if it has been taken."""
-        return self._outcome
+    def get(self) -> T:
+        """Returns the outcome, which has been delivered and not dropped."""
+        assert self.outcome is not None  # noqa: S101  # See above.
+        return self.outcome
 
-    def take(self) -> Outcome:
-        """Returns the outcome that was delivered, and drops it, and the callback, which may refer to this object."""
-        outcome, self._outcome = self._outcome, None
-        self._on_delivered = None
-        return outcome  # type: ignore[return-value]  # It has been delivered.
+    def drop(self) -> None:
+        """Drops the outcome, and the callback, which may refer to this object."""
+        self.outcome = self._on_delivered = None

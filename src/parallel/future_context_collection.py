@@ -12,7 +12,7 @@ from typing import Any, ContextManager, Generic, TypeVar
 from parallel._arguments import explain_arguments, for_contexts
 from parallel._checks import check_context_manager, check_parallel_exit, check_timeout
 from parallel._compat import TypeVarTuple, Unpack
-from parallel._context_block import AnyBlock, AsyncBlock, Block
+from parallel._context_block import AnyBlock, Block
 from parallel._exceptions import raise_unchanged
 from parallel._mistakes import MistakesWithContexts, explain_mistakes
 from parallel._names import joined, name_of
@@ -21,6 +21,9 @@ from parallel._sync import Once
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 B = TypeVar("B", bound=AnyBlock)
+
+_ENTERED_ALREADY = "cannot enter a FutureContextCollection that is entered already"
+_CHAINED_WHILE_ENTERED = "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter"
 
 
 class FutureContextCollection(Generic[Unpack[Ts]]):
@@ -86,10 +89,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         check_context_manager(context_manager, "FutureContextCollection.parallel()")
         consumption = [name_of(context_manager)]
         try:
-            self._claim(
-                consumption,
-                "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter",
-            )
+            self._claim(consumption, _CHAINED_WHILE_ENTERED)
             return FutureContextCollection((*self._managers, context_manager), self._timeout, self._parallel_exit)
         except BaseException:
             self._release(consumption)  # A signal handler may raise anywhere here.
@@ -114,7 +114,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         block = Block(self._managers, self._parallel_exit)
         failure = None
         try:
-            self._claim(block, "cannot enter a FutureContextCollection that is entered already")
+            self._claim(block, _ENTERED_ALREADY)
             if self._interruption is not None:
                 block.interrupt(self._interruption)
             entered: Any
@@ -158,8 +158,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
                 return None
             error = exc_type() if exc_value is None and exc_type is not None else exc_value
             left = block.exit(error)
-            if left.is_raised and left.error is not None:
-                raise_unchanged(left.error)
+            if left.raised is not None:
+                raise_unchanged(left.raised)
             return None if error is None else left.error is None
         except BaseException as raised:
             self._abandon(Block, exiter, raised)
@@ -178,7 +178,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         """
         __tracebackhide__ = True
         # Imported late: programs without asyncio do not pay for it.
-        from parallel._asyncio import enter  # noqa: PLC0415
+        from parallel._asyncio import AsyncBlock  # noqa: PLC0415
 
         # The thread holds another chain, so that this one can be dropped.
         inner: FutureContextCollection[Unpack[Ts]] = FutureContextCollection(
@@ -186,8 +186,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         )
         block = AsyncBlock(inner, inner._interrupt)
         try:
-            self._claim(block, "cannot enter a FutureContextCollection that is entered already")
-            entered: tuple[Unpack[Ts]] = await enter(block)
+            self._claim(block, _ENTERED_ALREADY)
+            entered: tuple[Unpack[Ts]] = await block.enter()
             return entered
         except BaseException as error:
             block.abandon_with(error)
@@ -208,13 +208,13 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             BaseException: As for ``__exit__``.
         """
         __tracebackhide__ = True
-        from parallel._asyncio import leave  # noqa: PLC0415  # Late, as in `__aenter__`.
+        from parallel._asyncio import AsyncBlock  # noqa: PLC0415  # Late, as in `__aenter__`.
 
         exiter: list[None] = []
         block = None
         try:
             block = self._claim_exit(AsyncBlock, exiter)
-            return None if block is None else await leave(block, exc_value)
+            return None if block is None else await block.exit(exc_value)
         except BaseException as raised:
             self._abandon(AsyncBlock, exiter, raised)
             raise
@@ -256,7 +256,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         return block if isinstance(block, kind) and block.exiter.claim(exiter) else None
 
     def _abandon(self, kind: type[AnyBlock], exiter: object, error: BaseException) -> None:
-        """Has what is entered exit with ``error``, unless something else than ``exiter`` exits it."""
+        """Has the managers exit with ``error``, if ``exiter`` is the one that exits the block."""
         block = self._claim_exit(kind, exiter)
         if block is not None:
             block.abandon_with(error)

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Callable, Iterator
 
@@ -17,6 +17,7 @@ import pytest
 
 from helpers import ERRORS, LIMIT, PYPY, InterruptError, Uncaught, fail, moments, wait_for_idle_threads, wait_until
 from parallel import (
+    FutureContextCollection,
     ParallelExecutor,
     _context_exits,
     _context_manager,
@@ -28,13 +29,12 @@ from parallel import (
     parallel_contexts,
     parallel_map,
 )
-from parallel._context_exits import ExitsInTurn, _Turn
 from parallel._context_manager import PinnedManager
 from parallel._context_variables import ContextVariables
 from parallel._exceptions import contexts_of
 from parallel._pinned_thread import PinnedThread, start_all
 from parallel._sync import Wakeup
-from parallel._unwinding import Delivery, Outcome, Unwinding
+from parallel._unwinding import Delivery, Unwinding
 
 _variable: ContextVar[str] = ContextVar("variable", default="unset")
 
@@ -315,40 +315,39 @@ class Called(list):  # type: ignore[type-arg]  # Below 3.9 it cannot be subscrib
         self.append(None)
 
 
-ONE = Outcome(1)
-
-
-def test_outcome_is_delivered_once_and_taken_once() -> None:
-    called = Called()
-    delivery = Delivery(called)
-    outcome = Outcome(1)
+def test_outcome_is_delivered_once_and_kept_until_it_is_dropped() -> None:
+    called, outcome = Called(), object()
+    delivery: Delivery[object] = Delivery()
+    delivery.when_delivered(called)
     is_delivered = [delivery.is_delivered]
     assert delivery.deliver(outcome) is True
     is_delivered.append(delivery.is_delivered)
     assert is_delivered == [False, True]
     assert len(called) == 1
     assert delivery.give_up() is False
-    assert delivery.look() is outcome
-    assert delivery.take() is outcome
-    assert delivery.look() is None
+    for _ in range(2):
+        assert delivery.get() is outcome
+    delivery.drop()
+    assert delivery.outcome is None
+    assert delivery.is_delivered
 
 
 def test_outcome_that_was_given_up_is_not_kept() -> None:
-    called = Called()
-    delivery = Delivery(called)
+    called, delivery = Called(), Delivery[int]()
+    delivery.when_delivered(called)
     for _ in range(2):
         assert delivery.give_up() is True
-    assert delivery.deliver(Outcome(1)) is False
-    assert delivery.look() is None
+    assert delivery.deliver(1) is False
+    assert delivery.outcome is None
     assert not delivery.is_delivered
     assert called == []
 
 
 def test_callback_of_what_has_been_delivered_is_called_at_once() -> None:
-    called, delivery = Called(), Delivery()
+    called, delivery = Called(), Delivery[int]()
     delivery.when_delivered(called)
     assert called == []
-    delivery.deliver(ONE)
+    delivery.deliver(1)
     assert len(called) == 1
     delivery.when_delivered(called)
     assert len(called) == 2
@@ -356,39 +355,39 @@ def test_callback_of_what_has_been_delivered_is_called_at_once() -> None:
 
 def test_callback_that_is_registered_during_the_delivery_is_called() -> None:
     for moment in moments(_unwinding, _sync):
-        called, delivery = Called(), Delivery()
-        assert moment.during(delivery.deliver, ONE, happen=lambda: delivery.when_delivered(called))  # noqa: B023
+        called, delivery = Called(), Delivery[int]()
+        assert moment.during(delivery.deliver, 1, happen=lambda: delivery.when_delivered(called))  # noqa: B023
         # It may be called twice: by this thread and by the other.
         assert len(called) in ([1, 2] if moment.has_come else [0])
-        assert delivery.take() is ONE
+        assert delivery.get() == 1
 
 
 def test_callback_of_a_delivery_during_its_registration_is_called() -> None:
     for moment in moments(_unwinding, _sync):
-        called, delivery = Called(), Delivery()
-        moment.during(delivery.when_delivered, called, happen=lambda: delivery.deliver(ONE))  # noqa: B023
+        called, delivery = Called(), Delivery[int]()
+        moment.during(delivery.when_delivered, called, happen=lambda: delivery.deliver(1))  # noqa: B023
         if not moment.has_come:
-            delivery.deliver(ONE)
+            delivery.deliver(1)
         assert len(called) in [1, 2]
 
 
 def test_outcome_is_delivered_or_given_up() -> None:
     for moment in moments(_unwinding, _sync):
         given_up: list[bool] = []
-        delivery = Delivery()
+        delivery = Delivery[int]()
         give_up = lambda: given_up.append(delivery.give_up())  # noqa: B023  # It is called in this round.
-        delivered = moment.during(delivery.deliver, ONE, happen=give_up)
+        delivered = moment.during(delivery.deliver, 1, happen=give_up)
         assert given_up == [not delivered] * moment.has_come
-        assert delivery.look() is (ONE if delivered else None)
+        assert delivery.outcome == (1 if delivered else None)
 
 
 def test_outcome_is_delivered_or_given_up_by_threads_at_once() -> None:
     for _ in range(50):
-        barrier, delivery = threading.Barrier(2), Delivery()
+        barrier, delivery = threading.Barrier(2), Delivery[int]()
 
         def deliver(*_: object) -> bool:
             barrier.wait(LIMIT)  # noqa: B023  # It is called in this round.
-            return delivery.deliver(ONE)  # noqa: B023  # As above.
+            return delivery.deliver(1)  # noqa: B023  # As above.
 
         delivered = ParallelExecutor.execute_one(deliver)
         barrier.wait(LIMIT)
@@ -398,14 +397,14 @@ def test_outcome_is_delivered_or_given_up_by_threads_at_once() -> None:
 @pytest.mark.parametrize("error", ERRORS)
 def test_interrupted_delivery_is_repeated_with_the_same_answer(error: type[BaseException]) -> None:
     for moment in moments(_unwinding, _sync):
-        called = Called()
-        delivery = Delivery(called)
-        moment.interrupt(error, delivery.deliver, ONE)
-        assert delivery.deliver(ONE) is True
+        called, delivery = Called(), Delivery[int]()
+        delivery.when_delivered(called)
+        moment.interrupt(error, delivery.deliver, 1)
+        assert delivery.deliver(1) is True
         assert called
-        assert delivery.take() is ONE
+        assert delivery.get() == 1
     for moment in moments(_unwinding, _sync):
-        given_up = Delivery()
+        given_up = Delivery[int]()
         moment.interrupt(error, given_up.give_up)
         assert given_up.give_up() is True
 
@@ -413,34 +412,28 @@ def test_interrupted_delivery_is_repeated_with_the_same_answer(error: type[BaseE
 # Unwinding
 
 
-def test_exit_that_succeeds_leaves_its_exception_to_the_next() -> None:
-    unwinding = Unwinding(ValueError(), OSError())
-    assert unwinding.following(Outcome(False)) is unwinding
-    assert not unwinding.is_raised
-
-
 def test_exit_that_suppresses_leaves_none_to_the_next() -> None:
     around = OSError()
-    following = Unwinding(ValueError(), around).following(Outcome(True))
-    assert following.error is None
-    assert following.being_handled is around
-    assert not following.is_raised
+    left = Unwinding(ValueError(), around).suppressed()
+    assert left.error is None
+    assert left.being_handled is around
+    assert left.raised is None
 
 
 def test_exit_cannot_suppress_the_failure_of_an_enter() -> None:
     unwinding = Unwinding(ValueError(), None, is_suppressible=False)
-    assert unwinding.following(Outcome(True)) is unwinding
+    assert unwinding.suppressed() is unwinding
     raised = OSError()
-    following = unwinding.following(Outcome(False, raised))
-    assert following.following(Outcome(True)).error is raised
+    assert unwinding.with_raised(raised).suppressed().error is raised
 
 
 def test_exit_that_raises_leaves_its_own_exception_to_the_next() -> None:
     raised = OSError()
-    following = Unwinding(ValueError(), None).following(Outcome(False, raised))
-    assert following.error is raised
-    assert following.is_raised
-    assert following.following(Outcome(True)).error is None
+    unwinding = Unwinding(ValueError(), None)
+    left = unwinding.with_raised(raised)
+    assert (left.error, left.raised) == (raised, raised)
+    assert left.suppressed().error is None
+    assert unwinding.raised is None
 
 
 # PinnedManager
@@ -471,9 +464,11 @@ def pinned(manager: Any, error: BaseException | None = None) -> PinnedManager:
     return PinnedManager(manager, copy_context(), error, [])
 
 
-def wait_for(delivery: Delivery) -> Any:
+def wait_for(delivery: Delivery[Any]) -> Any:
     wait_until(lambda: delivery.is_delivered)
-    return delivery.take()
+    outcome = delivery.get()
+    delivery.drop()
+    return outcome
 
 
 def entered(manager: Any) -> PinnedManager:
@@ -493,11 +488,11 @@ def test_manager_is_entered_and_exited_on_one_thread() -> None:
     manager = Scripted()
     it = pinned(manager)
     start_all([it.thread])
-    outcome: Outcome = wait_for(it.entering)
+    outcome = wait_for(it.entering)
     assert (outcome.value, outcome.raised) == (manager, None)
     order(it)
-    left: Outcome = wait_for(it.exiting)
-    assert (left.raised, left.value) == (None, False)
+    left = wait_for(it.exiting)
+    assert (left.raised, left.error) == (None, None)
     assert manager.log == ["entered", None]
     assert len(manager.idents - {threading.get_ident()}) == 1
 
@@ -505,14 +500,19 @@ def test_manager_is_entered_and_exited_on_one_thread() -> None:
 @pytest.mark.parametrize("answer", [True, False, None, "text", []])
 def test_truth_of_the_answer_says_whether_an_exit_suppresses(answer: object) -> None:
     it = entered(Scripted(exit_=lambda: answer))
-    order(it, ValueError())
-    assert wait_for(it.exiting).value is bool(answer)
+    error = ValueError()
+    order(it, error)
+    assert wait_for(it.exiting).error is (None if answer else error)
 
 
 def test_answer_of_an_exit_without_exception_is_not_asked() -> None:
-    it = entered(Scripted(exit_=lambda: True))
+    class Answer:
+        def __bool__(self) -> bool:
+            raise AssertionError("it is asked")
+
+    it = entered(Scripted(exit_=Answer))
     order(it)
-    assert wait_for(it.exiting).value is False
+    assert wait_for(it.exiting).raised is None
 
 
 def test_enter_and_exit_handle_what_they_would_handle_in_a_with() -> None:
@@ -703,7 +703,7 @@ def test_outcome_that_was_delivered_before_it_was_abandoned_can_be_taken() -> No
     order(it)
     wait_until(lambda: it.exiting.is_delivered)
     it.abandon_with(Unwinding(ValueError(), None), copy_context())
-    assert it.exiting.take().raised is raised
+    assert it.exiting.get().raised is raised
 
 
 def test_manager_sees_the_callers_variables_in_one_context() -> None:
@@ -868,14 +868,13 @@ class Interruption:
         self.error = InterruptError()
         self._moment = moment
         self._reached, self._continues = threading.Event(), threading.Event()
-        order_following, has_exit_changes = _Turn._order_following, ContextVariables.has_exit_changes
+        order_next, has_exit_changes = _context_exits._order_next, ContextVariables.has_exit_changes
         waits: list[Callable[[], object]] = [self._raise_when_reached]
 
-        def order_following_and_stop(turn: _Turn) -> bool:
-            is_ordered = order_following(turn)
-            if turn.manager.name == B.__qualname__:
+        def order_next_and_stop(exited: PinnedManager, *others: Any) -> None:
+            order_next(exited, *others)
+            if exited.name == B.__qualname__:
                 self._stop_at("ordered")
-            return is_ordered
 
         def has_exit_changes_and_stop(variables: ContextVariables) -> bool:
             if threading.current_thread().name == B.__qualname__:
@@ -883,7 +882,7 @@ class Interruption:
             return has_exit_changes(variables)
 
         monkeypatch.setattr(_context_exits, "Wakeup", lambda: ScriptedWakeup([], waits))
-        monkeypatch.setattr(_Turn, "_order_following", order_following_and_stop)
+        monkeypatch.setattr(_context_exits, "_order_next", order_next_and_stop)
         monkeypatch.setattr(ContextVariables, "has_exit_changes", has_exit_changes_and_stop)
 
     def exit_of_b(self) -> None:
@@ -902,8 +901,9 @@ class Interruption:
             assert self._continues.wait(LIMIT)
 
 
+@pytest.mark.parametrize("is_suppressed", [False, True])
 def test_caller_orders_the_next_exit_after_one_that_was_interrupted(
-    monkeypatch: pytest.MonkeyPatch, uncaught: list[Uncaught]
+    monkeypatch: pytest.MonkeyPatch, uncaught: list[Uncaught], is_suppressed: bool
 ) -> None:
     log: list[str] = []
     interruption = Interruption(monkeypatch, "exiting")
@@ -913,10 +913,11 @@ def test_caller_orders_the_next_exit_after_one_that_was_interrupted(
         interruption.exit_of_b()
         raise late
 
+    managers = [Manager("a", log, lambda: is_suppressed), B("b", log, exit_late), Manager("c", log)]
     try:
-        came_out = leave(Manager("a", log), B("b", log, exit_late), Manager("c", log), body=ValueError())
-        assert came_out is interruption.error
-        assert isinstance(came_out.__context__, ValueError)
+        came_out = leave(*managers, body=ValueError())
+        assert came_out is (None if is_suppressed else interruption.error)
+        assert isinstance(interruption.error.__context__, ValueError)
         assert log == ["c ValueError", "b ValueError", "a InterruptError"]
     finally:
         interruption.let_b_continue()
@@ -924,6 +925,25 @@ def test_caller_orders_the_next_exit_after_one_that_was_interrupted(
     wait_for_idle_threads()
     assert log[3:] == []
     assert [report.exc_value for report in uncaught] == [late]
+
+
+def test_block_that_failed_to_enter_is_not_exited_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, failing = Scripted(), Scripted(lambda: fail(OSError()))
+    answers: list[object] = []
+    release = FutureContextCollection._release
+
+    def exit_and_release(chain: FutureContextCollection[Any], user: Any) -> None:
+        # As another thread would, between the failure and the release of the chain.
+        with ParallelExecutor() as executor:
+            answers.append(executor.submit(chain.__exit__, None, None, None).result(LIMIT))
+        release(chain, user)
+
+    chain = parallel(entered).parallel(failing)
+    monkeypatch.setattr(FutureContextCollection, "_release", exit_and_release)
+    with pytest.raises(OSError, match="^$"), chain:
+        pytest.fail("it is entered")
+    assert answers == [None]
+    assert [type(each) for each in entered.log] == [str, OSError]
 
 
 def test_interrupted_caller_orders_the_exit_before_the_thread_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -968,24 +988,42 @@ def test_interrupted_caller_does_not_wait_for_an_exit_ordered_by_a_thread(
         release.set()
 
 
-def test_next_exit_is_ordered_once_whatever_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The caller claims the order at every moment at which the thread of b is about to give it.
-    order_following = _Turn._order_following
-    for moment in moments(_context_exits, _sync):
-        claims: list[bool] = []
+def test_next_manager_exits_once_if_the_caller_orders_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The caller orders the exit at every moment at which the thread of b is about to do so.
+    order_next = _context_exits._order_next
+    for moment in moments(_context_exits, _context_manager, _sync):
 
-        def order_following_at_a_moment(turn: _Turn) -> bool:
-            if turn.manager.name != B.__qualname__:
-                return order_following(turn)
-            claim = lambda: claims.append(turn.ordering.claim(_context_exits._BY_CALLER))  # noqa: B023  # As below.
-            ordered = moment.during(order_following, turn, happen=claim)  # noqa: B023  # It is called in this round.
-            assert claims in ([], [not ordered])  # noqa: B023  # As above.
-            return ordered
+        def order_at_a_moment(exited: PinnedManager, following: Any, wakeup: Any) -> None:
+            if exited.name != B.__qualname__:
+                order_next(exited, following, wakeup)
+            else:
+                moment.during(order_next, exited, following, wakeup, happen=lambda: order(following))  # noqa: B023  # It is called in this round.
 
-        monkeypatch.setattr(_Turn, "_order_following", order_following_at_a_moment)
+        monkeypatch.setattr(_context_exits, "_order_next", order_at_a_moment)
         log: list[str] = []
         assert leave(Manager("a", log), B("b", log), Manager("c", log)) is None
         assert log == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("parallel_exit", [False, True])
+def test_exit_that_is_given_up_before_it_is_ordered_is_ordered(
+    monkeypatch: pytest.MonkeyPatch, parallel_exit: bool
+) -> None:
+    log: list[str] = []
+    order_exit, interruptions = PinnedManager.order_exit, [InterruptError()]
+
+    def raise_first(manager: PinnedManager, *order: Any) -> None:
+        if interruptions:
+            raise interruptions.pop()
+        order_exit(manager, *order)
+
+    monkeypatch.setattr(PinnedManager, "order_exit", raise_first)
+    # The other manager suppresses the interruption, so nothing abandons the block.
+    managers = [Manager("a", log, lambda: True), Manager("b", log)]
+    with suppress(InterruptError), parallel_contexts(managers, parallel_exit=parallel_exit):
+        pass
+    wait_for_idle_threads()
+    assert sorted(each[0] for each in log) == ["a", "b"]
 
 
 @pytest.mark.parametrize("parallel_exit", [False, True])
@@ -1011,21 +1049,6 @@ def test_signal_handler_that_raises_while_outcomes_are_taken_loses_none(
     assert caught.value is interruption
     assert interruption.__context__ is raised
     assert sorted(each[0] for each in log) == ["a", "b", "c"]
-
-
-@needs_reference_counts
-def test_exits_in_turn_hold_nothing_when_they_are_done() -> None:
-    class BodyError(Exception):
-        pass
-
-    error = BodyError()
-    reference = weakref.ref(error)
-    exits = ExitsInTurn()
-    assert exits.run([entered(Scripted())], Unwinding(error, None)).error is error
-    del error
-    wait_for_idle_threads()
-    assert reference() is None
-    del exits
 
 
 def test_late_exit_leaves_the_traceback_of_what_was_raised_meanwhile() -> None:

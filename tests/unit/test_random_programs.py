@@ -7,8 +7,8 @@ from typing import Any, Sequence
 import pytest
 from hypothesis import Phase, find, settings
 
-from parallel import _context_manager, future_context_collection
-from parallel._context_exits import ExitsInTurn
+from parallel import _context_block, _context_manager, future_context_collection
+from parallel._context_exits import exit_in_turn
 from parallel._context_variables import ContextVariables
 from parallel._unwinding import Unwinding
 from random_programs import SUBJECT, is_different, programs
@@ -18,20 +18,18 @@ def raise_plainly(error: BaseException) -> None:
     raise error
 
 
-def run_in_wrong_order(exits: ExitsInTurn, managers: Sequence[Any], unwinding: Unwinding) -> Unwinding:
-    return _run_exits_in_turn(exits, managers[::-1], unwinding)
-
-
-_run_exits_in_turn = ExitsInTurn.run
+def exit_in_wrong_order(managers: Sequence[Any], unwinding: Unwinding) -> Unwinding:
+    return exit_in_turn(managers[::-1], unwinding)
 
 
 BREAKS: dict[str, tuple[Any, str, Any]] = {
     "exits do not handle the exception": (_context_manager, "being_handled", lambda _, func: func()),
     "raising changes the chain": (future_context_collection, "raise_unchanged", raise_plainly),
-    "exits do not see the outcome of others": (Unwinding, "following", lambda unwinding, _: unwinding),
+    "exits do not see what others raise": (Unwinding, "with_raised", lambda unwinding, _: unwinding),
+    "exits do not see that others suppress": (Unwinding, "suppressed", lambda unwinding: unwinding),
     "exits see no variables of the body": (ContextVariables, "copy_from_caller", lambda *_: None),
     "exits change no variables": (ContextVariables, "copy_exit_changes_to_caller", lambda _: None),
-    "managers exit in the order of the chain": (ExitsInTurn, "run", run_in_wrong_order),
+    "managers exit in the order of the chain": (_context_block, "exit_in_turn", exit_in_wrong_order),
 }
 """Ways to break the library: an object, its attribute, and what takes the attribute's place."""
 
