@@ -264,6 +264,8 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     releases = [threading.Event() for _ in range(20)]
     for release in releases:
         threads.start_task(partial(release.wait, LIMIT))
+    wait_until(lambda: not queue.count_waiting() and not queue._items)
+    queue.timeouts.clear()
     for number, release in enumerate(releases, start=1):
         release.set()
         wait_until(lambda: len(queue.timeouts) == number)  # noqa: B023  # It is called here.
