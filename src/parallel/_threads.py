@@ -37,9 +37,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice, repeat
-from typing import Any, Callable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
-from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
+from parallel._sync import CountDownLatch, Wakeup, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, Runnable
 from parallel._work_queue import WorkQueue
 
@@ -72,16 +72,18 @@ class EndOrder(CountDownLatch):
 class Threads:
     """Threads of one stack size, in one process and interpreter."""
 
-    def __init__(self, unfinished: set[Runnable], awaited: dict[Runnable, Latch], *, daemon: bool) -> None:
+    def __init__(
+        self, add: Callable[[Iterable[Runnable]], object], remove: Callable[[Runnable], object], *, daemon: bool
+    ) -> None:
         """Prepares to start threads.
 
         Args:
-            unfinished: Runnables that have been started and have not ended.
-            awaited: Latches to open when a runnable has ended.
+            add: Called with runnables before they can begin; it may raise to refuse them.
+            remove: Called with each when it has ended, or will not begin.
             daemon: Whether the threads are daemons.
         """
-        self._unfinished = unfinished
-        self._awaited = awaited
+        self._add = add
+        self._remove = remove
         self._daemon = daemon
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
@@ -96,17 +98,17 @@ class Threads:
         Args:
             make: Makes the runnable; a thread is woken before.
             args: Arguments for ``make``.
-            accept: Called when the runnable is noted as unfinished; it may raise to refuse it.
+            accept: Called when the runnable has been added; it may raise to refuse it.
 
         Raises:
             RuntimeError: No thread could be started.
-            BaseException: What ``make``, ``accept`` or a signal handler raises.
+            BaseException: What ``make``, ``add``, ``accept`` or a signal handler raises.
         """
         if self._tokens:
             self._queue.wake_one()
         runnable = make(*args)
         try:
-            self._unfinished.add(runnable)
+            self._add((runnable,))
             if accept is not None:
                 accept()
             if not self._queue.put((runnable,), self._taken):
@@ -121,15 +123,15 @@ class Threads:
 
         Args:
             runnables: The runnables.
-            accept: As for ``start``.
+            accept: As for ``start``; there is a thread for each runnable by then.
 
         Raises:
             RuntimeError: Not enough threads could be started.
-            BaseException: What ``accept`` or a signal handler raises.
+            BaseException: What ``add``, ``accept`` or a signal handler raises.
         """
         _check_stack(8)  # start() needs no such check: make() calls as deep.
         try:
-            self._unfinished.update(runnables)
+            self._add(runnables)
             self._put_all(runnables, accept)
         except BaseException:
             self._take_back(runnables)
@@ -195,8 +197,7 @@ class Threads:
             if runnable.withdraw():
                 if self._queue.take_back(runnable):
                     self._tokens.append(True)
-                self._unfinished.discard(runnable)
-                self._notify(runnable)
+                self._remove(runnable)
 
     def _serve(self, thread: ReusableThread) -> None:
         """Performs runnables until the thread is to end."""
@@ -222,10 +223,7 @@ class Threads:
             thread.perform(runnable)
         finally:
             self._tokens.append(True)
-            self._unfinished.discard(runnable)
-            # Remove the runnable, then look who waits. A waiter registers, then looks at the runnables.
-            if self._awaited:
-                self._notify(runnable)
+            self._remove(runnable)
             del runnable
         if len(self._tokens) > self._most_idle:
             self._end_if_free(thread)
@@ -236,11 +234,6 @@ class Threads:
         self._take_tokens(tokens, 1)
         if tokens:
             thread.is_ending = True
-
-    def _notify(self, runnable: Runnable) -> None:
-        latch = self._awaited.get(runnable)
-        if latch is not None:
-            latch.open()
 
 
 def _check_stack(frames: int) -> None:
