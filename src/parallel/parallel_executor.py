@@ -8,10 +8,11 @@ from types import MethodType
 from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _process
-from parallel._call import Call, SubmittedCall
+from parallel._call import Call
 from parallel._checks import check_max_workers, checked_name
 from parallel._compat import ParamSpec
 from parallel._limit import Limit, LimitedCall, Runner
+from parallel._thread import own_threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -175,7 +176,8 @@ class ParallelExecutor(Executor):
                 limit.cancel_queued()
         if not wait:
             return
-        if any(call.thread == threading.get_ident() for call in self._unfinished_calls()):
+        thread = own_threads.get(threading.get_ident())
+        if thread is not None and thread.runnable in self._unfinished_calls():
             raise RuntimeError("cannot join current thread")
         while True:
             busy = [each for each in self._unfinished_calls() + self._runners() if not each.is_suspended]
@@ -199,7 +201,7 @@ class ParallelExecutor(Executor):
     def _start(self, func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Future[T]:
         accept = self._check_not_shut_down
         if self._max_workers is None:
-            return _process.pool.start(SubmittedCall, self, func, args, kwargs, name, accept=accept)
+            return _process.pool.start(self._make_call, func, args, kwargs, name, accept=accept)
         limit = self._limit(self._max_workers)
         call = LimitedCall(limit, self, func, args, kwargs, name)
         limit.start((call,), accept)
@@ -208,7 +210,7 @@ class ParallelExecutor(Executor):
     def _start_all(self, functions: Sequence[tuple[Callable[[], T], str]]) -> list[Future[T]]:
         accept = self._check_not_shut_down
         if self._max_workers is None:
-            calls = [SubmittedCall(self, func, (), {}, name) for func, name in functions]
+            calls = [self._make_call(func, (), {}, name) for func, name in functions]
             _process.pool.start_all(calls, accept)
             return list(calls)
         limit = self._limit(self._max_workers)
@@ -225,10 +227,15 @@ class ParallelExecutor(Executor):
         if self._is_shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _unfinished_calls(self) -> list[SubmittedCall]:
+    def _make_call(self, *call: Any) -> Call:
+        made = Call(*call)
+        made.executor = self
+        return made
+
+    def _unfinished_calls(self) -> list[Call]:
         """Returns the calls of this executor that run in this process."""
         unfinished = list(_process.pool.unfinished)
-        return [call for call in unfinished if isinstance(call, SubmittedCall) and call.executor is self]
+        return [call for call in unfinished if isinstance(call, Call) and call.executor is self]
 
     def _runners(self) -> list[Runner]:
         """Returns what runs its calls, if there is a limit."""
