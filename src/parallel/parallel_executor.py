@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Executor, Future
 from types import MethodType
-from typing import Any, Callable, Sequence, TypeVar
+from typing import Any, Callable, Sequence, TypeVar, cast
 
 from parallel import _process
 from parallel._call import Call
@@ -21,28 +21,20 @@ M = TypeVar("M")
 
 
 class _MethodOfBoth:
-    """A ``classmethod`` on the class, and another method on an instance."""
+    """A method that gets the instance that it is called on, or the class."""
 
-    def __init__(self, of_class: Any, of_instance: Callable[..., Any]) -> None:
-        self.__doc__ = of_class.__doc__
-        self.__func__ = of_class.__func__
-        self._of_class = of_class
-        self._of_instance = of_instance
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.__func__ = func
+        self.__doc__ = func.__doc__
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None:
-            return self._of_class.__get__(None, owner)
-        return MethodType(self._of_instance, instance)
+        return MethodType(self.__func__, owner if instance is None else instance)
 
 
-def _on_instances(of_instance: Callable[..., Any]) -> Callable[[M], M]:
-    """Replaces a ``classmethod`` on instances. Checkers see the ``classmethod``."""
-
-    def decorate(of_class: M) -> M:
-        of_both: Any = _MethodOfBoth(of_class, of_instance)
-        return of_both  # type: ignore[no-any-return]
-
-    return decorate
+def _of_both(method: M) -> M:
+    """Makes a ``classmethod`` a method of both. Checkers see the ``classmethod``."""
+    of_both: Any = _MethodOfBoth(cast("Any", method).__func__)
+    return of_both  # type: ignore[no-any-return]
 
 
 class ParallelExecutor(Executor):
@@ -81,10 +73,7 @@ class ParallelExecutor(Executor):
         self._limits: dict[_process.Pool, Limit] = {}
         self._is_shut_down = False
 
-    def _execute_one(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return self._start(func, args, kwargs, checked_name(func, "ParallelExecutor.execute_one()"))
-
-    @_on_instances(_execute_one)
+    @_of_both
     @classmethod
     def execute_one(cls, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Starts ``func(*args, **kwargs)`` on a thread of its own, at once.
@@ -106,12 +95,12 @@ class ParallelExecutor(Executor):
         """
         __tracebackhide__ = True
         name = checked_name(func, "ParallelExecutor.execute_one()")
+        self: Any = cls
+        if isinstance(self, ParallelExecutor):
+            return self._start(func, args, kwargs, name)
         return _process.pool.start(Call, func, args, kwargs, name)
 
-    def _execute(self, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
-        return self._start_all(_named(func, *funcs))
-
-    @_on_instances(_execute)
+    @_of_both
     @classmethod
     def execute(cls, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
         """Starts functions that take no arguments, each on a thread of its own, at once; all or none of them.
@@ -132,7 +121,11 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
         __tracebackhide__ = True
-        calls = [Call(each, (), {}, name) for each, name in _named(func, *funcs)]
+        functions = [(each, checked_name(each, "ParallelExecutor.execute()")) for each in (func, *funcs)]
+        self: Any = cls
+        if isinstance(self, ParallelExecutor):
+            return self._start_all(functions)
+        calls = [Call(each, (), {}, name) for each, name in functions]
         _process.pool.start_all(calls)
         return list(calls)
 
@@ -241,8 +234,3 @@ class ParallelExecutor(Executor):
         """Returns what runs its calls, if there is a limit."""
         limit = self._limits.get(_process.pool)
         return [each for each in list(_process.pool.unfinished) if isinstance(each, Runner) and each.limit is limit]
-
-
-def _named(*functions: Callable[[], T]) -> list[tuple[Callable[[], T], str]]:
-    """Returns the functions with their names, after they have been checked."""
-    return [(each, checked_name(each, "ParallelExecutor.execute()")) for each in functions]
