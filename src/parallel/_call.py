@@ -1,7 +1,4 @@
-"""``Call``: a function, its arguments and a copy of the caller's context; also the future of the call's outcome.
-
-``SubmittedCall``: one that belongs to an executor.
-"""
+"""``Call``: a function, its arguments and a copy of the caller's context; also the future of the call's outcome."""
 
 from __future__ import annotations
 
@@ -23,6 +20,8 @@ class Call(OwnFuture, Cancellable):
     when it withdraws the call. ``dict.pop`` decides which of them, and raises nothing.
     """
 
+    executor: object = None
+    """The executor that waits for it in ``shutdown``, if any."""
     was_cancelled: bool = False
     """Whether it ended with a ``CancelledError`` after it had been asked to stop."""
 
@@ -116,21 +115,3 @@ class Call(OwnFuture, Cancellable):
                 report(error)  # Its user has set it, so no caller will get the error.
         finally:
             del self, error
-
-
-class SubmittedCall(Call):
-    """A call that an instance of an executor waits for in ``shutdown``."""
-
-    def __init__(self, executor: object, *call: Any) -> None:
-        super().__init__(*call)
-        self.executor = executor
-        # The identifier of the thread that has begun it.
-        self.thread: int | None = None
-
-    def run(self) -> None:
-        self.thread = threading.get_ident()
-        try:
-            super().run()
-        finally:
-            # The frames of an error's traceback refer back to this one.
-            del self

@@ -27,6 +27,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import CancelledError, Future, InvalidStateError, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Generic, Protocol, TypeVar, cast
 
 from parallel._compat import make_subscriptable
@@ -240,34 +241,25 @@ class _PlainFuture(Future):  # type: ignore[type-arg]  # As above.
 
 def _works(cls: Any) -> bool:
     """Whether futures of ``cls`` get on with the standard's own functions, as of this interpreter."""
-    if _attributes_of(cast(Any, Future())) != _attributes_of(cls()) - {"_latch", "_own_waiters"}:
+    future, queued = cls(), cls()
+    if set(vars(cast(Any, Future()))) != set(vars(future)) - {"_latch", "_own_waiters"}:
         return False
     called: list[Future[Any]] = []
     try:
-        future: Any = cls()
         future.add_done_callback(called.append)
-        with future._condition:  # noqa: SLF001  # As a signal handler may find it.
-            is_waiting = bool(wait([future], 0).not_done) and not _is_done_in_time(future)
+        with future._condition:  # As a signal handler may find it.
+            if wait([future], 0).done:
+                return False
+            with suppress(FutureTimeoutError):
+                future.exception(0)
+                return False
         future.set_result(1)
         is_set = called == [future] and wait([future], 0).done == {future} and future.result(0) == 1
-        queued: Any = cls()
         queued.set_pending()
         is_cancelled = queued.try_to_cancel() and wait([queued], 0).done == {queued} and queued.cancelled()
-        return is_waiting and is_set and is_cancelled
+        return bool(is_set and is_cancelled)
     except Exception:
         return False
-
-
-def _attributes_of(future: object) -> set[str]:
-    return set(vars(future))
-
-
-def _is_done_in_time(future: Future[Any]) -> bool:
-    try:
-        future.exception(0)
-    except FutureTimeoutError:
-        return False
-    return True
 
 
 if TYPE_CHECKING:

@@ -99,18 +99,13 @@ if sys.version_info >= (3, 14):
             target.__annotate__ = annotate
         target.__type_params__ = source.__type_params__
 
-elif sys.version_info >= (3, 12):
-
-    def copy_annotations(source: Any, target: Any) -> None:
-        """Gives a function the annotations of another."""
-        target.__annotations__ = source.__annotations__
-        target.__type_params__ = source.__type_params__
-
 else:
 
     def copy_annotations(source: Any, target: Any) -> None:
         """Gives a function the annotations of another."""
         target.__annotations__ = source.__annotations__
+        if sys.version_info >= (3, 12):
+            target.__type_params__ = source.__type_params__
 
 
 _IS_EXIT_FIRST = sys.version_info >= (3, 14)

@@ -13,7 +13,8 @@ Guarantees
 Invariant
     A runnable is in ``unfinished`` from before it can begin until its thread is idle again. A thread that waits for a
     runnable registers a latch, then looks at ``unfinished``; a thread that ends a runnable changes ``unfinished``, then
-    opens the latch. So no end goes unseen.
+    opens the latch. A thread that starts a runnable adds it, then looks whether the main thread has ended; the main
+    thread sets that it has, then looks at ``unfinished``. So at least one of the two sees the other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from parallel._compat import register_at_main_thread_end
 from parallel._sync import Latch
@@ -38,36 +39,34 @@ class Pool:
         self._daemon = _are_daemons_allowed()
         self._stack_size = 0
         self._set_stack_size = threading.stack_size if _can_set_stack_size() else int
-        self._threads = Threads(self.unfinished, self._awaited, daemon=self._daemon)
+        self._threads = self._make_threads()
         self._by_stack_size: dict[int, Threads] = {0: self._threads}
         self._is_main_thread_over = False
         self._is_exit_held = False
 
     def start(self, make: Callable[..., R], *args: Any, accept: Callable[[], object] | None = None) -> R:
         """Makes a runnable and performs it on a thread of its own, at once. See ``Threads.start``."""
-        runnable = self._threads_for_start().start(make, args, accept)
-        if self._is_main_thread_over:
-            self._hold_exit(is_needed=False)
-        return runnable
+        return self._threads_of_stack_size().start(make, args, accept)
 
     def start_all(self, runnables: Sequence[Runnable], accept: Callable[[], object] | None = None) -> None:
         """Performs each of ``runnables`` on a thread of its own, at once. See ``Threads.start_all``."""
-        self._threads_for_start().start_all(runnables, accept)
-        if self._is_main_thread_over:
-            self._hold_exit(is_needed=False)
+        self._threads_of_stack_size().start_all(runnables, accept)
 
-    def add(self, runnables: Sequence[Runnable]) -> None:
-        """Adds what other runnables will run, so that the end of the program waits for it."""
-        if self._is_main_thread_over:
-            self._prepare_start_at_exit()
+    def add(self, runnables: Iterable[Runnable]) -> None:
+        """Has the end of the program wait for runnables, or raises an exception if it cannot."""
         self.unfinished.update(runnables)
+        if self._is_main_thread_over:
+            if self.refuses_caller:
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            self._hold_exit()
 
     def remove(self, runnable: Runnable) -> None:
-        """Removes what ``add`` has added, when it has ended."""
+        """Removes a runnable that has ended, or that will not begin."""
         self.unfinished.discard(runnable)
-        latch = self._awaited.get(runnable)
-        if latch is not None:
-            latch.open()
+        if self._awaited:
+            latch = self._awaited.get(runnable)
+            if latch is not None:
+                latch.open()
 
     def wait_for(self, runnable: Runnable) -> None:
         """Blocks until ``runnable`` has ended and its thread is idle, or it is suspended."""
@@ -112,34 +111,32 @@ class Pool:
         if not threading.main_thread().is_alive():
             self._finish()  # It is `atexit` that calls this: the interpreter does not join threads any more.
         elif not self._daemon or self._busy():
-            self._hold_exit()
+            try:
+                self._hold_exit()
+            except (RuntimeError, MemoryError) as error:
+                if not is_raised_by_threading(error):
+                    raise
+                # The system has no thread left, or refuses it, as Python 3.12.0 to 3.12.2 do now. So the main thread
+                # itself waits: a call that waits for the main thread to end waits until Ctrl-C.
+                self._finish()
 
-    def _threads_for_start(self) -> Threads:
+    def _threads_of_stack_size(self) -> Threads:
         """Returns those with the stack size that a new thread would have.
 
-        To ask for it, ``threading.stack_size()`` has to be told what to change it to. So it is set to what it was the
-        last time; if that was another size, it is put back.
+        ``threading.stack_size`` returns it only when it changes it. So this sets the size of the last time, and puts
+        another one back.
         """
-        if self._is_main_thread_over:
-            self._prepare_start_at_exit()
         size = self._set_stack_size(self._stack_size)
         if size != self._stack_size:
             threading.stack_size(size)
-            threads = Threads(self.unfinished, self._awaited, daemon=self._daemon)
-            self._threads = self._by_stack_size.setdefault(size, threads)
+            self._threads = self._by_stack_size.setdefault(size, self._make_threads())
             self._stack_size = size
         return self._threads
 
-    def _prepare_start_at_exit(self) -> None:
-        """Refuses to start what the end of the interpreter could not wait for.
+    def _make_threads(self) -> Threads:
+        return Threads(self.add, self.remove, daemon=self._daemon)
 
-        The exit thread may end before the start: so whoever starts calls ``_hold_exit`` once more after that.
-        """
-        if self.refuses_caller:
-            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        self._hold_exit()
-
-    def _hold_exit(self, *, is_needed: bool = True) -> None:
+    def _hold_exit(self) -> None:
         """Starts an ordinary thread that ends when nothing is busy, unless there is one: the interpreter joins it.
 
         Ctrl-C ends that wait, as it does for any thread.
@@ -150,17 +147,9 @@ class Pool:
         thread = ReusableThread("parallel (exit)", lambda _: self._finish(), daemon=False)
         try:
             thread.start()
-        except (RuntimeError, MemoryError) as error:
+        except BaseException:
             self._is_exit_held = thread.is_alive()
-            if not is_raised_by_threading(error):
-                raise
-            if threading.get_ident() != threading.main_thread().ident:
-                if is_needed:
-                    raise
-                return  # The call began just as the main thread ended.
-            # The system has no thread left, or refuses it, as Python 3.12.0 to 3.12.2 do now. So the main thread itself
-            # waits: a call that waits for the main thread to end waits until Ctrl-C.
-            self._finish()
+            raise
 
     def _finish(self) -> None:
         """Waits until nothing is busy; where threads are not daemons, ends them too."""
@@ -169,7 +158,7 @@ class Pool:
                 self.wait_for(runnable)
             if not self._daemon and _join_users_threads():
                 continue
-            # Clear, then look. A thread that starts a runnable adds it, then looks. So one of the two sees the other.
+            # Clear, then look. A thread that adds a runnable adds it, then looks. So one of the two sees the other.
             self._is_exit_held = False
             if not self._busy():
                 break

@@ -16,7 +16,6 @@ Invariant
     a token is taken                                         -1
     or else a thread is started                +1            +1 -1
     then the runnable is put                          +1
-    or a thread is started with the runnable
     a thread takes a runnable                  -1     -1
     a thread has performed its runnable        +1            +1
     a thread ends                              -1            -1
@@ -38,9 +37,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice, repeat
-from typing import Any, Callable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
-from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
+from parallel._sync import CountDownLatch, Wakeup, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, Runnable
 from parallel._work_queue import WorkQueue
 
@@ -73,16 +72,18 @@ class EndOrder(CountDownLatch):
 class Threads:
     """Threads of one stack size, in one process and interpreter."""
 
-    def __init__(self, unfinished: set[Runnable], awaited: dict[Runnable, Latch], *, daemon: bool) -> None:
+    def __init__(
+        self, add: Callable[[Iterable[Runnable]], object], remove: Callable[[Runnable], object], *, daemon: bool
+    ) -> None:
         """Prepares to start threads.
 
         Args:
-            unfinished: Runnables that have been started and have not ended.
-            awaited: Latches to open when a runnable has ended.
+            add: Called with runnables before they can begin; it may raise to refuse them.
+            remove: Called with each when it has ended, or will not begin.
             daemon: Whether the threads are daemons.
         """
-        self._unfinished = unfinished
-        self._awaited = awaited
+        self._add = add
+        self._remove = remove
         self._daemon = daemon
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
@@ -90,7 +91,6 @@ class Threads:
         # Each ``next()`` takes a token; an ``IndexError`` says that there is none. Unlike ``iter(pop, ...)``, ``map``
         # has not come to its end after that (PyPy).
         self._taken: Iterator[bool] = map(_pop, repeat(self._tokens))
-        self._is_ending_surplus = False
 
     def start(self, make: Callable[..., R], args: Sequence[Any], accept: Callable[[], object] | None = None) -> R:
         """Makes a runnable and performs it on a thread of its own.
@@ -98,23 +98,23 @@ class Threads:
         Args:
             make: Makes the runnable; a thread is woken before.
             args: Arguments for ``make``.
-            accept: Called when the runnable is noted as unfinished; it may raise to refuse it.
+            accept: Called when the runnable has been added; it may raise to refuse it.
 
         Raises:
             RuntimeError: No thread could be started.
-            BaseException: What ``make``, ``accept`` or a signal handler raises.
+            BaseException: What ``make``, ``add``, ``accept`` or a signal handler raises.
         """
         if self._tokens:
             self._queue.wake_one()
         runnable = make(*args)
         try:
-            self._unfinished.add(runnable)
+            self._add((runnable,))
             if accept is not None:
                 accept()
             if not self._queue.put((runnable,), self._taken):
-                self._start_thread([runnable], [])
+                self._put_all((runnable,))
         except BaseException:
-            self._take_back([runnable])
+            self._take_back((runnable,))
             raise
         return runnable
 
@@ -123,25 +123,18 @@ class Threads:
 
         Args:
             runnables: The runnables.
-            accept: As for ``start``.
+            accept: As for ``start``; there is a thread for each runnable by then.
 
         Raises:
             RuntimeError: Not enough threads could be started.
-            BaseException: What ``accept`` or a signal handler raises.
+            BaseException: What ``add``, ``accept`` or a signal handler raises.
         """
         _check_stack(8)  # start() needs no such check: make() calls as deep.
-        tokens: list[bool] = []
         try:
-            self._unfinished.update(runnables)
-            if accept is not None:
-                accept()
-            self._take_tokens(tokens, len(runnables))
-            for _ in range(len(runnables) - len(tokens)):
-                self._start_thread([], tokens)
-            self._queue.put(runnables, iter(tokens.pop, False))
+            self._add(runnables)
+            self._put_all(runnables, accept)
         except BaseException:
             self._take_back(runnables)
-            self._tokens.extend(tokens)
             raise
 
     def end_idle(self) -> EndOrder:
@@ -158,16 +151,27 @@ class Threads:
 
     def keep_none_idle(self) -> None:
         """Has all threads end that are idle, or will be."""
+        # A thread that becomes idle adds its token, then reads `_most_idle`. So at least one of the two ends it.
         self._most_idle = 0
-        self._end_surplus()
+        self.end_idle()
 
-    def _start_thread(self, first: list[Runnable], tokens: list[bool]) -> None:
-        """Starts a thread, which performs what is in ``first`` before it takes anything from the queue.
+    def _put_all(self, runnables: Sequence[Runnable], accept: Callable[[], object] | None = None) -> None:
+        """Puts runnables when there is a thread for each, and ``accept`` has returned."""
+        tokens: list[bool] = []
+        try:
+            self._take_tokens(tokens, len(runnables))
+            for _ in range(len(runnables) - len(tokens)):
+                self._start_thread(tokens)
+            if accept is not None:
+                accept()
+            self._queue.put(runnables, iter(tokens.pop, False))
+        except BaseException:
+            self._tokens.extend(tokens)
+            raise
 
-        Adds a token to ``tokens``, also if the thread begins in spite of an exception.
-        """
-        name = first[0].name if first else IDLE_NAME
-        thread = ReusableThread(name, lambda thread: self._serve(thread, first), daemon=self._daemon)
+    def _start_thread(self, tokens: list[bool]) -> None:
+        """Starts a thread, and adds its token to ``tokens``, also if the thread begins in spite of an exception."""
+        thread = ReusableThread(IDLE_NAME, self._serve, daemon=self._daemon)
         before = len(tokens)
         try:
             thread.start_or_withdraw()
@@ -193,65 +197,43 @@ class Threads:
             if runnable.withdraw():
                 if self._queue.take_back(runnable):
                     self._tokens.append(True)
-                self._unfinished.discard(runnable)
-                self._notify(runnable)
+                self._remove(runnable)
 
-    def _serve(self, thread: ReusableThread, first: list[Runnable]) -> None:
+    def _serve(self, thread: ReusableThread) -> None:
         """Performs runnables until the thread is to end."""
         wakeup = Wakeup()
-        item: Runnable | EndOrder | None
         while not thread.is_ending:
+            item: Runnable | EndOrder | None = None
             try:
-                if first:
-                    item = first.pop()
-                else:
-                    # There is no token yet for a thread of `start_all`.
-                    idle = len(self._tokens) or self._queue.count_waiting()
-                    item = self._queue.get(wakeup, IDLE_SECONDS + SECONDS_APART * idle)
-                if item is None:
-                    # If the last token is gone, a runnable is about to come.
-                    tokens: list[bool] = []
-                    self._take_tokens(tokens, 1)
-                    thread.is_ending = bool(tokens)
-                elif type(item) is EndOrder:
+                # There is no token yet for a thread of `start_all`.
+                idle = len(self._tokens) or self._queue.count_waiting()
+                item = self._queue.get(wakeup, IDLE_SECONDS + SECONDS_APART * idle)
+                if isinstance(item, EndOrder):
                     thread.is_ending = True
                     item.count_down()
-                    self._end_surplus()
+                elif item is not None:
+                    self._perform(thread, item)
                 else:
-                    self._perform(thread, item)  # type: ignore[arg-type]  # It is a Runnable.
+                    self._end_if_free(thread)
             except BaseException:  # noqa: S110  # An asynchronous exception, meant for the runnable before.
                 pass
-            item = None
 
     def _perform(self, thread: ReusableThread, runnable: Runnable) -> None:
         try:
             thread.perform(runnable)
         finally:
             self._tokens.append(True)
-            self._unfinished.discard(runnable)
-            # Remove the runnable, then look who waits. A waiter registers, then looks at the runnables.
-            if self._awaited:
-                self._notify(runnable)
+            self._remove(runnable)
             del runnable
-        if len(self._tokens) > self._most_idle and not self._is_ending_surplus:
-            self._end_surplus()
-
-    def _notify(self, runnable: Runnable) -> None:
-        latch = self._awaited.get(runnable)
-        if latch is not None:
-            latch.open()
-
-    def _end_surplus(self) -> None:
-        """Orders one thread to end if too many are idle. That thread calls this again, so they end one by one.
-
-        A thread that becomes idle adds its token, then reads ``_is_ending_surplus``. This method clears it, then counts
-        the tokens. So at least one of the two sees a surplus.
-        """
-        self._is_ending_surplus = False
         if len(self._tokens) > self._most_idle:
-            self._is_ending_surplus = True
-            if not self._queue.put((EndOrder(1),), self._taken):
-                self._is_ending_surplus = False
+            self._end_if_free(thread)
+
+    def _end_if_free(self, thread: ReusableThread) -> None:
+        """Ends the thread, if there is a token for it: without one, a runnable is about to come."""
+        tokens: list[bool] = []
+        self._take_tokens(tokens, 1)
+        if tokens:
+            thread.is_ending = True
 
 
 def _check_stack(frames: int) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Executor, Future
 from types import MethodType
-from typing import Any, Callable, Sequence, TypeVar
+from typing import Any, Callable, Sequence, TypeVar, cast
 
 from parallel import _process
-from parallel._call import Call, SubmittedCall
+from parallel._call import Call
 from parallel._checks import check_max_workers, checked_name
 from parallel._compat import ParamSpec
 from parallel._limit import Limit, LimitedCall, Runner
+from parallel._thread import own_threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,28 +21,20 @@ M = TypeVar("M")
 
 
 class _MethodOfBoth:
-    """A ``classmethod`` on the class, and another method on an instance."""
+    """A method that gets the instance that it is called on, or the class."""
 
-    def __init__(self, of_class: Any, of_instance: Callable[..., Any]) -> None:
-        self.__doc__ = of_class.__doc__
-        self.__func__ = of_class.__func__
-        self._of_class = of_class
-        self._of_instance = of_instance
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.__func__ = func
+        self.__doc__ = func.__doc__
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None:
-            return self._of_class.__get__(None, owner)
-        return MethodType(self._of_instance, instance)
+        return MethodType(self.__func__, owner if instance is None else instance)
 
 
-def _on_instances(of_instance: Callable[..., Any]) -> Callable[[M], M]:
-    """Replaces a ``classmethod`` on instances. Checkers see the ``classmethod``."""
-
-    def decorate(of_class: M) -> M:
-        of_both: Any = _MethodOfBoth(of_class, of_instance)
-        return of_both  # type: ignore[no-any-return]
-
-    return decorate
+def _of_both(method: M) -> M:
+    """Makes a ``classmethod`` a method of both. Checkers see the ``classmethod``."""
+    of_both: Any = _MethodOfBoth(cast("Any", method).__func__)
+    return of_both  # type: ignore[no-any-return]
 
 
 class ParallelExecutor(Executor):
@@ -80,10 +73,7 @@ class ParallelExecutor(Executor):
         self._limits: dict[_process.Pool, Limit] = {}
         self._is_shut_down = False
 
-    def _execute_one(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return self._start(func, args, kwargs, checked_name(func, "ParallelExecutor.execute_one()"))
-
-    @_on_instances(_execute_one)
+    @_of_both
     @classmethod
     def execute_one(cls, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Starts ``func(*args, **kwargs)`` on a thread of its own, at once.
@@ -105,12 +95,12 @@ class ParallelExecutor(Executor):
         """
         __tracebackhide__ = True
         name = checked_name(func, "ParallelExecutor.execute_one()")
+        self: Any = cls
+        if isinstance(self, ParallelExecutor):
+            return self._start(func, args, kwargs, name)
         return _process.pool.start(Call, func, args, kwargs, name)
 
-    def _execute(self, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
-        return self._start_all(_named(func, *funcs))
-
-    @_on_instances(_execute)
+    @_of_both
     @classmethod
     def execute(cls, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
         """Starts functions that take no arguments, each on a thread of its own, at once; all or none of them.
@@ -131,7 +121,11 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
         __tracebackhide__ = True
-        calls = [Call(each, (), {}, name) for each, name in _named(func, *funcs)]
+        functions = [(each, checked_name(each, "ParallelExecutor.execute()")) for each in (func, *funcs)]
+        self: Any = cls
+        if isinstance(self, ParallelExecutor):
+            return self._start_all(functions)
+        calls = [Call(each, (), {}, name) for each, name in functions]
         _process.pool.start_all(calls)
         return list(calls)
 
@@ -175,7 +169,8 @@ class ParallelExecutor(Executor):
                 limit.cancel_queued()
         if not wait:
             return
-        if any(call.thread == threading.get_ident() for call in self._unfinished_calls()):
+        thread = own_threads.get(threading.get_ident())
+        if thread is not None and thread.runnable in self._unfinished_calls():
             raise RuntimeError("cannot join current thread")
         while True:
             busy = [each for each in self._unfinished_calls() + self._runners() if not each.is_suspended]
@@ -199,7 +194,7 @@ class ParallelExecutor(Executor):
     def _start(self, func: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Future[T]:
         accept = self._check_not_shut_down
         if self._max_workers is None:
-            return _process.pool.start(SubmittedCall, self, func, args, kwargs, name, accept=accept)
+            return _process.pool.start(self._make_call, func, args, kwargs, name, accept=accept)
         limit = self._limit(self._max_workers)
         call = LimitedCall(limit, self, func, args, kwargs, name)
         limit.start((call,), accept)
@@ -208,7 +203,7 @@ class ParallelExecutor(Executor):
     def _start_all(self, functions: Sequence[tuple[Callable[[], T], str]]) -> list[Future[T]]:
         accept = self._check_not_shut_down
         if self._max_workers is None:
-            calls = [SubmittedCall(self, func, (), {}, name) for func, name in functions]
+            calls = [self._make_call(func, (), {}, name) for func, name in functions]
             _process.pool.start_all(calls, accept)
             return list(calls)
         limit = self._limit(self._max_workers)
@@ -225,17 +220,17 @@ class ParallelExecutor(Executor):
         if self._is_shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _unfinished_calls(self) -> list[SubmittedCall]:
+    def _make_call(self, *call: Any) -> Call:
+        made = Call(*call)
+        made.executor = self
+        return made
+
+    def _unfinished_calls(self) -> list[Call]:
         """Returns the calls of this executor that run in this process."""
         unfinished = list(_process.pool.unfinished)
-        return [call for call in unfinished if isinstance(call, SubmittedCall) and call.executor is self]
+        return [call for call in unfinished if isinstance(call, Call) and call.executor is self]
 
     def _runners(self) -> list[Runner]:
         """Returns what runs its calls, if there is a limit."""
         limit = self._limits.get(_process.pool)
         return [each for each in list(_process.pool.unfinished) if isinstance(each, Runner) and each.limit is limit]
-
-
-def _named(*functions: Callable[[], T]) -> list[tuple[Callable[[], T], str]]:
-    """Returns the functions with their names, after they have been checked."""
-    return [(each, checked_name(each, "ParallelExecutor.execute()")) for each in functions]

@@ -532,12 +532,21 @@ def assert_all_places_free_again(executor: ParallelExecutor) -> None:
 def test_place_is_free_after_any_outcome_and_any_callback(
     outcome: BaseException | None, uncaught: list[Uncaught]
 ) -> None:
+    go = threading.Event()
+
+    def end() -> None:
+        assert go.wait(LIMIT)
+        if outcome is not None:
+            raise outcome
+
     with ParallelExecutor(max_workers=2) as executor:
-        futures: list[Future[Any]] = []
-        for _ in range(20):
-            futures.append(executor.submit(fail, outcome) if outcome else executor.submit(int))
+        try:
+            futures = [executor.submit(end) for _ in range(20)]
             if isinstance(outcome, SystemExit):
-                futures[-1].add_done_callback(lambda _: fail(SystemExit(2)))
+                for future in futures:
+                    future.add_done_callback(lambda _: fail(SystemExit(2)))
+        finally:
+            go.set()
         assert not wait(futures, LIMIT).not_done
         assert_all_places_free(executor)
     assert all(isinstance(report.exc_value, SystemExit) for report in uncaught)

@@ -15,7 +15,6 @@ import pytest
 
 from helpers import LIMIT, InterruptError, Rotation, Uncaught, moments, wait_until
 from parallel import ParallelExecutor, _process, _sync, _thread, _threads, _work_queue, parallel, parallel_map
-from parallel._sync import Latch
 from parallel._thread import IDLE_NAME, ReusableThread
 from parallel._threads import Threads
 from parallel._work_queue import WorkQueue
@@ -56,8 +55,7 @@ class OwnThreads(Threads):
     def __init__(self) -> None:
         self._before = set(threading.enumerate())
         self.unfinished: set[Any] = set()
-        self.awaited: dict[Any, Latch] = {}
-        super().__init__(self.unfinished, self.awaited, daemon=True)
+        super().__init__(self.unfinished.update, self.unfinished.discard, daemon=True)
 
     def start_task(self, func: Callable[[], object] = int, name: str = "task") -> Task:
         return self.start(Task, (func, name))
@@ -264,6 +262,8 @@ def test_threads_that_became_idle_together_do_not_end_together(threads: OwnThrea
     releases = [threading.Event() for _ in range(20)]
     for release in releases:
         threads.start_task(partial(release.wait, LIMIT))
+    wait_until(lambda: not queue.count_waiting() and not queue._items)
+    queue.timeouts.clear()
     for number, release in enumerate(releases, start=1):
         release.set()
         wait_until(lambda: len(queue.timeouts) == number)  # noqa: B023  # It is called here.
@@ -320,14 +320,12 @@ def test_runnable_for_which_there_is_no_thread_is_not_performed(
     def start_none(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    task, latch = Task(int), Latch()
-    threads.awaited[task] = latch
+    task = Task(int)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start_none)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             threads.start(lambda: task, ())
     assert task.is_withdrawn
-    assert latch.is_open
     assert not threads.unfinished
     assert not threads._tokens
 
@@ -444,14 +442,16 @@ def test_exception_of_a_runnable_ends_no_thread(threads: OwnThreads, uncaught: l
 # The process
 
 
-def test_latch_opens_when_what_it_is_for_has_ended(threads: OwnThreads) -> None:
+def test_pool_can_be_waited_for_until_a_runnable_has_ended(pool: _process.Pool) -> None:
     release = threading.Event()
-    task = threads.start_task(partial(release.wait, LIMIT))
-    latch = threads.awaited[task] = Latch()
-    assert not latch.wait(0)
+    task = pool.start(Task, partial(release.wait, LIMIT))
+    waiting = ParallelExecutor.execute_one(pool.wait_for, task)
+    wait_until(lambda: task in pool._awaited)
+    assert not waiting.done()
     release.set()
-    assert latch.wait(LIMIT)
-    assert task not in threads.unfinished
+    assert waiting.result(LIMIT) is None
+    assert task not in pool.unfinished
+    assert not pool._awaited
 
 
 @pytest.mark.parametrize("idle", [0, 1])
@@ -469,7 +469,7 @@ def test_exit_waits_for_what_starts_as_the_main_thread_ends(pool: _process.Pool,
         pool.start(Task, int)
         wait_until(lambda: pool._threads._tokens)
     try:
-        pool.start(make_task)
+        threading.Thread(target=pool.start, args=(make_task,)).start()
         wait_until(waits)
     finally:
         release.set()
