@@ -51,43 +51,24 @@ def _are_on(cls: type, names: tuple[str, str]) -> bool:
     return type(cls) in _PLAIN_METACLASSES or all(any(name in vars(each) for each in cls.__mro__) for name in names)
 
 
-def check_function(func: object, where: str) -> None:
-    """Raises a ``TypeError`` unless ``func`` is something that ``where`` can call on a thread."""
+def check_function(func: Any, where: str, takes: str = "a function or another callable") -> str:
+    """Gives the name of ``func``, which ``where`` calls on a thread.
+
+    Raises:
+        TypeError: It cannot be called, or calling it only makes a coroutine.
+    """
     __tracebackhide__ = True
-    message = _refusal_of(func, where)
-    if message is not None:
-        raise TypeError(message)
-
-
-def checked_name(func: Any, where: str) -> str:
-    """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
-    __tracebackhide__ = True
-    # This repeats is_plain_function() to save a call: every call of a user comes here.
-    if type(func) is not FunctionType or func.__code__.co_flags & COROUTINE:
-        message = _refusal_of(func, where)
-        if message is not None:
-            raise TypeError(message)
-    return name_of(func)
-
-
-def _refusal_of(func: object, where: str) -> str | None:
-    """Says why ``where`` cannot call ``func``, if it cannot."""
-    if is_plain_function(func):
-        return None
-    if not callable(func):
-        hint = hint_for_non_callable(func)
-        return f"{where} takes a function or another callable, not {describe(func)}{hint}"
+    if type(func) is FunctionType and not func.__code__.co_flags & COROUTINE:
+        return name_of(func)  # The usual case.
+    # From Python 3.10 on, what `asynccontextmanager` makes is callable: it decorates.
+    if not callable(func) or (type(func).__module__ == "contextlib" and not is_context_manager(func)):
+        raise TypeError(f"{where} takes {takes}, not {describe(func)}{hint_for_non_callable(func)}")
     if is_coroutine_function(func):
-        return (
+        raise TypeError(
             f"{where} takes an ordinary function, not {describe(func)}, which is a coroutine function; "
             f"to run it on a thread of its own, call asyncio.run() on its coroutine: parallel(asyncio.run)(coroutine)"
         )
-    return None
-
-
-def is_plain_function(func: Any) -> bool:
-    """Whether ``func`` needs no more checks: the quick answer for what is passed most."""
-    return type(func) is FunctionType and not func.__code__.co_flags & COROUTINE
+    return name_of(func)
 
 
 def hint_for_non_callable(target: Any) -> str:
@@ -113,32 +94,6 @@ def _hint_for_half_a_context_manager(target: object) -> str:
         if callable(getattr(cls, name, None)) and not hasattr(cls, other):
             return f"; it does not support the context manager protocol: it has {name}, but no {other}"
     return ""
-
-
-def check_chained_function(func: object) -> None:
-    """Raises a ``TypeError`` unless ``func`` can be chained onto calls."""
-    # As in checked_name().
-    if type(func) is FunctionType and not func.__code__.co_flags & COROUTINE:
-        return
-    if is_context_manager(func) and not callable(func):
-        raise TypeError(
-            f"a chain of calls takes functions only, not {describe(func)}, which is a context manager; "
-            f"enter it in a chain of its own, parallel(context_manager)"
-        )
-    check_is_not_entered_asynchronously(func, "FutureCollection.parallel()")
-    check_function(func, "FutureCollection.parallel()")
-
-
-def check_is_not_entered_asynchronously(target: object, where: str) -> None:
-    """Raises a ``TypeError`` if ``target`` is only meant for ``async with``."""
-    if not is_async_context_manager(target) or is_context_manager(target):
-        return
-    # From Python 3.10 on, what `asynccontextmanager` makes is callable: it decorates.
-    if not callable(target) or type(target).__module__ == "contextlib":
-        raise TypeError(
-            f"{where} does not take {describe(target)}, which is an asynchronous context manager; "
-            f"enter it with `async with`"
-        )
 
 
 def check_iterable(iterable: object, position: int) -> None:

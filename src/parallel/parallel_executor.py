@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence, TypeVar
 
 from parallel import _process
 from parallel._call import Call, SubmittedCall
-from parallel._checks import check_max_workers, checked_name
+from parallel._checks import check_function, check_max_workers
 from parallel._compat import ParamSpec
 from parallel._limit import Limit, LimitedCall, Runner
 
@@ -81,7 +81,7 @@ class ParallelExecutor(Executor):
         self._is_shut_down = False
 
     def _execute_one(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return self._start(func, args, kwargs, checked_name(func, "ParallelExecutor.execute_one()"))
+        return self._start(func, args, kwargs, check_function(func, "ParallelExecutor.execute_one()"))
 
     @_on_instances(_execute_one)
     @classmethod
@@ -104,7 +104,7 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for one more thread.
         """
         __tracebackhide__ = True
-        name = checked_name(func, "ParallelExecutor.execute_one()")
+        name = check_function(func, "ParallelExecutor.execute_one()")
         return _process.pool.start(Call, func, args, kwargs, name)
 
     def _execute(self, func: Callable[[], T], /, *funcs: Callable[[], T]) -> list[Future[T]]:
@@ -153,7 +153,7 @@ class ParallelExecutor(Executor):
             MemoryError: As for ``execute_one``.
         """
         __tracebackhide__ = True
-        return self._start(fn, args, kwargs, checked_name(fn, "ParallelExecutor.submit()"))
+        return self._start(fn, args, kwargs, check_function(fn, "ParallelExecutor.submit()"))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # As in the base class.
         """Ends the executor: ``submit`` raises a ``RuntimeError`` from now on.
@@ -238,4 +238,4 @@ class ParallelExecutor(Executor):
 
 def _named(*functions: Callable[[], T]) -> list[tuple[Callable[[], T], str]]:
     """Returns the functions with their names, after they have been checked."""
-    return [(each, checked_name(each, "ParallelExecutor.execute()")) for each in functions]
+    return [(each, check_function(each, "ParallelExecutor.execute()")) for each in functions]
