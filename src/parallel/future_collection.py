@@ -64,7 +64,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         self._latches: dict[type[AllDone], AllDone] = {}
         self._first_failed: ChainedCall | None = None
         self._all_returned = False
-        # Claimed by the call that consumes this chain, with its name. That takes the list of links to the new chain.
+        # Claimed by the call that consumes this chain, with its name. When it has begun, its chain takes the links.
         self._consumption: Once[list[str]] = Once()
 
     @staticmethod
@@ -262,7 +262,8 @@ class FutureCollection(Generic[Unpack[Ts]]):
             link.report_if_not_retrieved()
 
     def _current_links(self) -> list[ChainedCall]:
-        # A copy, then the check: another thread that consumes the chain claims it, then takes the links.
+        # Copy the links, then check. Another thread claims the chain, then takes the links. So this thread has all of
+        # them, or raises.
         links = self._links[:]
         self._check_not_consumed()
         return links
@@ -275,16 +276,15 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 f"use the FutureCollection which that call returned, as in `calls = calls.parallel(func)(...)`"
             )
 
-    def _consume(self, consumption: list[str]) -> None:
-        """Leaves the links to ``consumption``."""
-        if not self._consumption.claim(consumption):
+    def _claim(self, consumption: list[str]) -> None:
+        """Makes ``consumption`` what consumes this chain."""
+        while not self._consumption.claim(consumption):
             self._check_not_consumed()
-        self._links = []
 
-    def _undo_consumption(self, consumption: list[str], links: list[ChainedCall]) -> None:
-        """Takes the links back, if it was ``consumption`` that consumed this chain."""
+    def _release(self, consumption: list[str], links: list[ChainedCall]) -> None:
+        """Gives the chain its ``links`` back, if any were taken, and lets it be used again."""
         if self._consumption.holder is consumption:
-            self._links = links
+            self._links = links or self._links
             self._consumption = Once()
 
     if not TYPE_CHECKING:
@@ -353,23 +353,22 @@ def prepare_call(
         # dropped, has the new call, if it has begun.
         consumption = [name]
         link = ChainedCall(name)
+        links: list[ChainedCall] = []
         new: FutureCollection[Any] = FutureCollection()
         new._links, new._submit = [link], submit  # noqa: SLF001  # One class in two parts.
-        links: list[ChainedCall] = []
         try:
             if chain is not None:
-                links = chain._links  # noqa: SLF001  # As above.
-                chain._consume(consumption)  # noqa: SLF001  # As above.
+                chain._claim(consumption)  # noqa: SLF001  # As above.
             submit(link, func, args, kwargs)
+            if chain is not None:
+                links, chain._links = chain._links, links  # noqa: SLF001  # As above.
             links.append(link)
             new._links = links  # noqa: SLF001  # As above.
             return new
         except BaseException:
             new._links = [link]  # noqa: SLF001  # As above.
-            if link in links:
-                links.remove(link)
             if chain is not None:
-                chain._undo_consumption(consumption, links)  # noqa: SLF001  # As above.
+                chain._release(consumption, [each for each in links if each is not link])  # noqa: SLF001  # As above.
             raise
         finally:
             # The traceback refers to this frame.
