@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from parallel._chained_call import START_ON_OWN_THREAD
 from parallel._checks import check_function
+from parallel._compat import ParamSpec
 from parallel._names import describe
 from parallel.future_collection import FutureCollection, prepare_call
 from parallel.future_context_collection import FutureContextCollection
 
+P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class CallableContexts(FutureContextCollection[T]):
+class CallableContexts(FutureContextCollection[T], Generic[P, T, R]):
     """A chain of context managers, or the first call of a chain of calls, according to what is done with it."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> FutureCollection[Any]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FutureCollection[R]:
         """Starts a call, and returns the chain of calls."""
         (target,) = self._managers
         name = check_function(target, "parallel()")
         if self._timeout is not None or self._parallel_exit:
             refuse_options_of_contexts(target, self._timeout)
-        chain: FutureCollection[Any] = prepare_call(target, name, None, START_ON_OWN_THREAD)(*args, **kwargs)
+        chain: FutureCollection[R] = prepare_call(target, name, None, START_ON_OWN_THREAD)(*args, **kwargs)
         return chain
 
     @property

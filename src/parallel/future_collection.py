@@ -146,6 +146,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         is_for_all = return_when is _ALL_COMPLETED or check_return_when(return_when) is _ALL_COMPLETED
         kind = AllDone if is_for_all else FirstFailure
         links = self._current_links()
+        link = None
         latch = self._latches.get(kind)
         if latch is None:
             latch = self._latches[kind] = kind([link.future for link in links])

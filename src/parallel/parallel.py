@@ -27,7 +27,9 @@ __all__ = ["FutureCollection", "FutureContextCollection", "parallel"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -35,8 +37,8 @@ D = TypeVar("D")
 E = TypeVar("E")
 
 
-class CallableContextManager(Protocol[T_co]):
-    """An object that is both a context manager and callable, such as what ``@contextmanager`` makes."""
+class CallableContextManager(Protocol[P, T_co, R_co]):
+    """An object that is both a context manager and callable, such as a client."""
 
     def __enter__(self, /) -> T_co:
         """Enters."""
@@ -53,18 +55,30 @@ class CallableContextManager(Protocol[T_co]):
         ...
 
     @property
-    def __call__(self) -> Callable[..., Any]:
+    def __call__(self) -> Callable[P, R_co]:
         """A property, so that no checker takes a class of context managers for one of them."""
         ...
 
 
 # In this order, pyright tells a class of context managers from its instances, wherever it has seen the one before the
-# other. Callable context managers come first because they are functions as well.
+# other. Callable context managers come first because they are functions as well. The first of them are those that
+# decorate functions, such as what `@contextmanager` makes: nobody means to call these on a thread.
 @overload
 def parallel(  # type: ignore[overload-overlap]  # A callable context manager is no function here.
-    context_manager: CallableContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
+    context_manager: CallableContextManager[[Callable[..., Any]], T, Callable[..., Any]],
+    /,
+    *,
+    timeout: float | None = None,
+    parallel_exit: bool = False,
 ) -> FutureContextCollection[T]:
     """Starts a chain of context managers, which ``with`` enters in parallel."""
+
+
+@overload
+def parallel(
+    context_manager: CallableContextManager[P, T, R], /, *, timeout: float | None = None, parallel_exit: bool = False
+) -> CallableContexts[P, T, R]:
+    """Starts a chain of context managers, or, if it is called, of calls."""
 
 
 @overload
@@ -143,7 +157,7 @@ def parallel(
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
         check_parallel_exit(parallel_exit)
-        kind: type[FutureContextCollection[Any]] = CallableContexts if callable(target) else FutureContextCollection
+        kind: Any = CallableContexts if callable(target) else FutureContextCollection
         return kind((target,), check_timeout(timeout), parallel_exit)
     name = check_function(target, "parallel()", "a function or a context manager")
     if timeout is not None or parallel_exit:
