@@ -14,7 +14,7 @@ _OF_CALLS = {
     "executor": "all calls of a chain run on that of the first, so start the chain with parallel(func, executor=...)",
     "max_workers": (
         "each call has a thread of its own; to limit how many run at once, give executor=, "
-        "as in executor=ThreadPoolExecutor({example})"
+        "as in executor=ParallelExecutor({example})"
     ),
     "parallel_exit": "it is for context managers",
     "timeout": (

@@ -149,11 +149,8 @@ def parallel(
             option belongs to the other kind or has a wrong type.
         ValueError: ``timeout`` is NaN.
     """
-    if (
-        type(target) is not FunctionType
-        and is_context_manager(target)
-        and not (callable(target) and executor is not None)
-    ):
+    is_manager = type(target) is not FunctionType and is_context_manager(target)
+    if is_manager and not (callable(target) and executor is not None):
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
         check_parallel_exit(parallel_exit)

@@ -109,7 +109,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], list[str]]] = {
     # Options that are not there
     "parallel(load, max_workers=4)": (
         lambda: either(load, max_workers=4),
-        ["no max_workers=", "executor=ThreadPoolExecutor(max_workers=4)"],
+        ["no max_workers=", "executor=ParallelExecutor(max_workers=4)"],
     ),
     "calls.parallel(load, timeout=3)": (
         lambda: calls().parallel(load, timeout=3),
