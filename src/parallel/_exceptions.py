@@ -154,6 +154,12 @@ def remove_own_frames(error: BaseException) -> BaseException:
     return error
 
 
+def strip_own_frames(error: BaseException) -> BaseException:
+    """Does the same for an error that is raised again from here, and so always gets a frame."""
+    set_traceback(error, _without_own_frames(traceback_of(error)))
+    return error
+
+
 def _without_own_frames(traceback: TracebackType | None) -> TracebackType | None:
     while traceback is not None and traceback.tb_frame.f_globals.get("__package__") == __package__:
         traceback = traceback.tb_next

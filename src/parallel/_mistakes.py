@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any, Callable, NoReturn, TypeVar, cast
 
-from parallel._exceptions import raise_unchanged, traceback_of
+from parallel._exceptions import raise_unchanged, strip_own_frames, traceback_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,14 +22,17 @@ def explain_arguments(function: F) -> F:
         try:
             return function(*arguments, **options)
         except BaseException as error:
+            message = None
             if type(error) is TypeError and _is_from_interpreter(error):
                 # Imported late: it is needed for mistakes only.
                 from parallel._arguments import explanation  # noqa: PLC0415
 
-                error = TypeError(explanation(function, arguments, options) or str(error))
+                message = explanation(function, arguments, options)
             # The traceback refers to this frame. Debuggers show its arguments, so there must be some.
             arguments, options = (), {}
-            raise_unchanged(error)
+            if message is not None:
+                raise_unchanged(TypeError(message))
+            raise strip_own_frames(error)  # noqa: B904  # The same one.
 
     return cast(F, checked)
 
