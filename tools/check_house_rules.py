@@ -27,9 +27,9 @@ FLOORS = (
     ("_pinned_thread", "_chained_call", "parallel_executor"),
     ("_limit",),
     ("_process", "_call"),
-    ("_threads", "_cancellation"),
+    ("_threads", "_cancellation", "_mistakes"),
     ("_arguments", "_thread", "_waiting"),
-    ("_call_future", "_checks", "_exceptions", "_mistakes", "_unwinding", "_work_queue"),
+    ("_call_future", "_checks", "_exceptions", "_unwinding", "_work_queue"),
     ("_compat", "_context_variables", "_names", "_sync", "return_when"),
 )
 """The modules of the library, from the top floor to the ground. A module imports from the floors below it only.

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ContextDecorator, closing, contextmanager, nullcontext, suppress
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import Generator, Generic, TypeVar
+from typing import Generator, Generic, Tuple, TypeVar
 from zipfile import ZipFile
 
 from typing_extensions import Self, assert_type
@@ -167,7 +167,7 @@ def connection() -> None:
 def database() -> None:
     """`sqlite3.connect`"""
     assert_type(parallel(lambda: sqlite3.connect("x"))(), FutureCollection[sqlite3.Connection])
-    assert_type(parallel(sqlite3.connect("x")), FutureContextCollection[sqlite3.Connection])
+    assert_type(parallel(sqlite3.connect("x")).__enter__(), Tuple[sqlite3.Connection])
 
 
 def empty() -> None:
@@ -207,7 +207,7 @@ def callable_manager() -> None:
     """a class of managers that are callable"""
     # limit: class_taken_for_its_instance: pyright
     assert_type(parallel(Both)(), FutureCollection[Both])
-    assert_type(parallel(Both()), FutureContextCollection[int])
+    assert_type(parallel(Both()).__enter__(), Tuple[int])
 
 
 def plain_manager() -> None:

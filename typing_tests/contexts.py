@@ -299,8 +299,27 @@ def standard_library_contextlib(stack: ExitStack[bool | None]) -> None:
 
 
 def both_manager_and_callable() -> None:
-    """what is both a context manager and callable"""
-    assert_type(parallel(Both()), FutureContextCollection[int])
+    """what is both a context manager and callable, entered"""
+    with parallel(Both()) as entered:
+        assert_type(entered, Tuple[int])
+    with parallel(folder()).parallel(Both()) as (_, number):
+        assert_type(number, int)
+    assert_type(parallel(Both(), timeout=1).parallel(Both()), FutureContextCollection[int, int])
+
+
+def both_called() -> None:
+    """the same, called"""
+    assert_type(parallel(Both())("x"), FutureCollection[bytes])
+    assert_type(parallel(len)("x").parallel(Both())("x").results(), Tuple[int, bytes])
+    assert_type(parallel(Both())("x").parallel(len)("x").results(), Tuple[bytes, int])
+
+
+def both_as_chain_of_managers() -> None:
+    """the same, given to a function that takes a chain of managers"""
+    chain: FutureContextCollection[int] = parallel(Both())
+    with chain as entered:
+        assert_type(entered, Tuple[int])
+    assert_type(chain_of_any_length(parallel(Both())), Tuple[int])
 
 
 def both_called_in_lambda() -> None:

@@ -42,6 +42,21 @@ class Page:
         return self.url.encode() * retries
 
 
+class Client:
+    """Is called, or entered."""
+
+    def __call__(self, text: str) -> bytes:
+        """Calls."""
+        return text.encode()
+
+    def __enter__(self) -> int:
+        """Enters."""
+        return 1
+
+    def __exit__(self, *args: object) -> None:
+        """Exits."""
+
+
 @contextmanager
 def connection(host: str) -> Generator[int, None, None]:
     """A function that makes context managers."""
@@ -103,6 +118,11 @@ def wrong_argument_of_method() -> None:
 def wrong_argument_of_class() -> None:
     """a wrong argument of a class"""
     parallel(Page)(1)  # error: argument
+
+
+def wrong_argument_of_client() -> None:
+    """a wrong argument of what is both callable and a context manager"""
+    parallel(Client())(1)  # error: argument
 
 
 def missing_argument_of_lambda() -> None:

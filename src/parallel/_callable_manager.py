@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from parallel._chained_call import START_ON_OWN_THREAD
 from parallel._checks import check_function
+from parallel._compat import ParamSpec
 from parallel._names import describe
 from parallel.future_collection import FutureCollection, prepare_call
 from parallel.future_context_collection import FutureContextCollection
 
+P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class CallableContexts(FutureContextCollection[T]):
+class CallableContexts(FutureContextCollection[T], Generic[P, T, R]):
     """A chain of context managers, or the first call of a chain of calls, according to what is done with it."""
 
-    def __init__(self, target: Any, timeout: float | None, parallel_exit: bool) -> None:  # noqa: FBT001  # Not for users.
-        super().__init__((target,), timeout, parallel_exit)
-        self._options = {"timeout": timeout is not None, "parallel_exit": parallel_exit}
-        self.__wrapped__ = target
-
-    def __call__(self, *args: Any, **kwargs: Any) -> FutureCollection[Any]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FutureCollection[R]:
         """Starts a call, and returns the chain of calls."""
-        target = self.__wrapped__
-        check_function(target, "parallel()")
-        refuse_options_of_contexts(target, self._options)
-        chain: FutureCollection[Any] = prepare_call(target, None, START_ON_OWN_THREAD)(*args, **kwargs)
+        (target,) = self._managers
+        name = check_function(target, "parallel()")
+        if self._timeout is not None or self._parallel_exit:
+            refuse_options_of_contexts(target, self._timeout)
+        chain: FutureCollection[R] = prepare_call(target, name, None, START_ON_OWN_THREAD)(*args, **kwargs)
         return chain
+
+    @property
+    def __wrapped__(self) -> Any:
+        """The callable, whose parameters ``inspect.signature`` shows."""
+        return self._managers[0]
 
 
 CallableContexts.__name__ = FutureContextCollection.__name__  # Users know it as that.
 
 
-def refuse_options_of_contexts(target: object, options: dict[str, bool]) -> None:
-    """Raises a ``TypeError`` if a call has been given one of the options of context managers."""
-    for option, is_given in options.items():
-        if is_given:
-            hint = "; for calls, give it to results(timeout=...)" if option == "timeout" else ""
-            raise TypeError(f"{option}= is for context managers, and {describe(target)} is called here{hint}")
+def refuse_options_of_contexts(target: object, timeout: float | None) -> NoReturn:
+    """Raises a ``TypeError``: a call has been given ``timeout``, or else ``parallel_exit``."""
+    option, hint = (
+        ("parallel_exit", "") if timeout is None else ("timeout", "; for calls, give it to results(timeout=...)")
+    )
+    raise TypeError(f"{option}= is for context managers, and {describe(target)} is called here{hint}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from concurrent.futures import CancelledError, Executor, Future
 from threading import Thread, current_thread
 from types import TracebackType
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, Iterable, Protocol, Sequence
 
 from parallel import _process
 from parallel._call import Call
 from parallel._cancellation import is_cancelled_error
 from parallel._checks import check_future, submit_of
-from parallel._exceptions import set_traceback, traceback_of
+from parallel._exceptions import append_context, one_or_group, set_traceback, traceback_of
 from parallel._names import joined
 from parallel._thread import report
 from parallel._waiting import failure_of
@@ -135,13 +135,26 @@ def is_cancelled(future: Future[Any]) -> bool:
     return isinstance(future, Call) and future.was_cancelled and failure is not None and is_cancelled_error(failure)
 
 
-def rank(failure: tuple[ChainedCall, BaseException]) -> int:
-    """Orders failures: an exception that is no ``Exception``, then others, then those of cancelled calls."""
-    link, error = failure
-    return 2 if is_cancelled(link.future) else int(isinstance(error, Exception))
+def failure_of_all(failed: dict[ChainedCall, BaseException], total: int, late: TimeoutError | None) -> BaseException:
+    """Returns what to raise if calls have failed, or are ``late``: cancelled ones count last."""
+    failures = {link: failure for link, failure in failed.items() if not is_cancelled(link.future)}
+    failure = late or next(iter(failed.values()))
+    if failures:
+        names = joined([link.name for link in failures])
+        failure = one_or_group(list(failures.values()), f"{len(failures)} of {total} calls failed: {names}")
+        append_context(failure, late)
+    try:
+        return failure
+    finally:
+        del failed, failures, failure, late  # The traceback of a group refers to this frame.
 
 
-def mark_retrieved(links: Sequence[ChainedCall]) -> None:
+def rank(link: ChainedCall) -> int:
+    """Orders failed calls: with an exception that is no ``Exception``, then others, then cancelled ones."""
+    return 2 if is_cancelled(link.future) else int(isinstance(link.failure(), Exception))
+
+
+def mark_retrieved(links: Iterable[ChainedCall]) -> None:
     """Notes that somebody has got the errors of these calls."""
     for link in links:
         link.is_retrieved = True

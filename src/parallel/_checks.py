@@ -12,14 +12,13 @@ from typing import Any, Callable, Sequence, SupportsFloat, cast
 from parallel._names import attribute_of, describe, name_of
 from parallel.return_when import ReturnWhen
 
-_ALL_COMPLETED: ReturnWhen = ReturnWhen.ALL_COMPLETED
-
 _PLAIN_METACLASSES = (type, ABCMeta)
 """They have no special method that a class could be taken to have."""
+_HINT_FOR_ASYNC = "; it is an asynchronous context manager: enter it with `async with`"
 _HINT_FOR_MANAGERS = "; to enter several context managers, use parallel_contexts([a, b])"
 _OF_WITH = ("__enter__", "__exit__")
 _OF_ASYNC_WITH = ("__aenter__", "__aexit__")
-COROUTINE = 0x80  # inspect.COCOROUTINE; importing inspect would double the time that importing parallel takes.
+_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would double the time that importing parallel takes.
 
 
 def is_context_manager(target: object) -> bool:
@@ -51,51 +50,32 @@ def _are_on(cls: type, names: tuple[str, str]) -> bool:
     return type(cls) in _PLAIN_METACLASSES or all(any(name in vars(each) for each in cls.__mro__) for name in names)
 
 
-def check_function(func: object, where: str) -> None:
-    """Raises a ``TypeError`` unless ``func`` is something that ``where`` can call on a thread."""
+def check_function(func: Any, where: str, takes: str = "a function or another callable") -> str:
+    """Gives the name of ``func``, which ``where`` calls on a thread.
+
+    Raises:
+        TypeError: It cannot be called, or calling it only makes a coroutine.
+    """
     __tracebackhide__ = True
-    message = _refusal_of(func, where)
-    if message is not None:
-        raise TypeError(message)
-
-
-def checked_name(func: Any, where: str) -> str:
-    """Gives the name of ``func``; raises a ``TypeError`` unless it is something that ``where`` can call on a thread."""
-    __tracebackhide__ = True
-    # This repeats is_plain_function() to save a call: every call of a user comes here.
-    if type(func) is not FunctionType or func.__code__.co_flags & COROUTINE:
-        message = _refusal_of(func, where)
-        if message is not None:
-            raise TypeError(message)
-    return name_of(func)
-
-
-def _refusal_of(func: object, where: str) -> str | None:
-    """Says why ``where`` cannot call ``func``, if it cannot."""
-    if is_plain_function(func):
-        return None
-    if not callable(func):
-        hint = hint_for_non_callable(func)
-        return f"{where} takes a function or another callable, not {describe(func)}{hint}"
-    if is_coroutine_function(func):
-        return (
+    if type(func) is FunctionType and not func.__code__.co_flags & _COROUTINE:
+        return name_of(func)  # The usual case.
+    # From Python 3.10 on, what `asynccontextmanager` makes is callable: it decorates.
+    if not callable(func) or (type(func).__module__ == "contextlib" and not is_context_manager(func)):
+        raise TypeError(f"{where} takes {takes}, not {describe(func)}{hint_for_non_callable(func)}")
+    if _is_coroutine_function(func):
+        raise TypeError(
             f"{where} takes an ordinary function, not {describe(func)}, which is a coroutine function; "
             f"to run it on a thread of its own, call asyncio.run() on its coroutine: parallel(asyncio.run)(coroutine)"
         )
-    return None
-
-
-def is_plain_function(func: Any) -> bool:
-    """Whether ``func`` needs no more checks: the quick answer for what is passed most."""
-    return type(func) is FunctionType and not func.__code__.co_flags & COROUTINE
+    return name_of(func)
 
 
 def hint_for_non_callable(target: Any) -> str:
     """Says what to do instead of passing ``target``, which cannot be called."""
     if is_context_manager(target):
-        return "; it is a context manager: to enter it, start the chain with parallel(context_manager)"
+        return "; it is a context manager: to enter it, start a chain of its own with parallel(context_manager)"
     if is_async_context_manager(target):
-        return "; it is an asynchronous context manager: enter it with `async with`"
+        return _HINT_FOR_ASYNC
     if isinstance(target, (list, tuple)):
         if target and all(map(is_context_manager, cast("Sequence[object]", target))):
             return _HINT_FOR_MANAGERS
@@ -113,32 +93,6 @@ def _hint_for_half_a_context_manager(target: object) -> str:
         if callable(getattr(cls, name, None)) and not hasattr(cls, other):
             return f"; it does not support the context manager protocol: it has {name}, but no {other}"
     return ""
-
-
-def check_chained_function(func: object) -> None:
-    """Raises a ``TypeError`` unless ``func`` can be chained onto calls."""
-    # As in checked_name().
-    if type(func) is FunctionType and not func.__code__.co_flags & COROUTINE:
-        return
-    if is_context_manager(func) and not callable(func):
-        raise TypeError(
-            f"a chain of calls takes functions only, not {describe(func)}, which is a context manager; "
-            f"enter it in a chain of its own, parallel(context_manager)"
-        )
-    check_is_not_entered_asynchronously(func, "FutureCollection.parallel()")
-    check_function(func, "FutureCollection.parallel()")
-
-
-def check_is_not_entered_asynchronously(target: object, where: str) -> None:
-    """Raises a ``TypeError`` if ``target`` is only meant for ``async with``."""
-    if not is_async_context_manager(target) or is_context_manager(target):
-        return
-    # From Python 3.10 on, what `asynccontextmanager` makes is callable: it decorates.
-    if not callable(target) or type(target).__module__ == "contextlib":
-        raise TypeError(
-            f"{where} does not take {describe(target)}, which is an asynchronous context manager; "
-            f"enter it with `async with`"
-        )
 
 
 def check_iterable(iterable: object, position: int) -> None:
@@ -166,15 +120,12 @@ def check_context_manager(target: Any, where: str) -> None:
     """Raises a ``TypeError`` unless ``with`` would take ``target``."""
     if is_context_manager(target):
         return
-    if is_async_context_manager(target):
-        raise TypeError(
-            f"{where} takes a context manager, not {describe(target)}, which is an asynchronous context manager; "
-            f"enter it with `async with`"
-        )
     hint = _hint_for_half_a_context_manager(target)
-    if isinstance(target, type) and hasattr(target, "__enter__"):
+    if is_async_context_manager(target):
+        hint = _HINT_FOR_ASYNC
+    elif isinstance(target, type) and hasattr(target, "__enter__"):
         hint = f"; did you mean {target.__name__}()?"
-    elif is_coroutine_function(target):
+    elif _is_coroutine_function(target):
         hint = "; it is a coroutine function: run it in a chain of its own, parallel(asyncio.run)(coroutine)"
     elif type(target) in (list, tuple):
         hint = _HINT_FOR_MANAGERS
@@ -183,14 +134,14 @@ def check_context_manager(target: Any, where: str) -> None:
     raise TypeError(f"{where} takes a context manager (with __enter__ and __exit__), not {describe(target)}{hint}")
 
 
-def is_coroutine_function(func: Any) -> bool:
+def _is_coroutine_function(func: Any) -> bool:
     """Whether calling ``func`` only makes a coroutine; sees through methods, partials and ``__call__``."""
     while isinstance(func, partial):
         func = func.func
     code = attribute_of(func, "__code__")
     if not isinstance(code, CodeType):
         code = attribute_of(type(func).__call__, "__code__")
-    return isinstance(code, CodeType) and bool(code.co_flags & COROUTINE)
+    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
 
 
 def submit_of(executor: Any) -> Callable[..., Future[Any]]:
@@ -277,7 +228,7 @@ def check_return_when(return_when: Any) -> ReturnWhen:
         ) from None
     if member is ReturnWhen.FIRST_COMPLETED:
         raise ValueError(
-            "results() returns the result of every call, so it cannot return_when=ReturnWhen.FIRST_COMPLETED; "
-            "use concurrent.futures.wait(calls.futures, return_when=FIRST_COMPLETED)"
+            "results() returns the results of all calls, so it does not take ReturnWhen.FIRST_COMPLETED; "
+            "for the first one, use concurrent.futures.wait(calls.futures, return_when=FIRST_COMPLETED)"
         )
     return member

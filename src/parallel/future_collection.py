@@ -6,18 +6,33 @@ import functools
 import sys
 from concurrent.futures import Executor, Future
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, Literal, Sequence, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, Literal, NoReturn, Sequence, TypeVar, cast
 
 from parallel import _process
-from parallel._arguments import explain_arguments, for_calls, for_next_call, for_results
 from parallel._call import Call
-from parallel._chained_call import ChainedCall, Submit, is_cancelled, mark_retrieved, rank, submitter, timed_out
-from parallel._checks import check_chained_function, check_function, check_return_when, check_timeout
-from parallel._compat import ParamSpec, TypeVarTuple, Unpack, copy_annotations
-from parallel._exceptions import append_context, one_or_group, raise_unchanged
+from parallel._chained_call import (
+    START_ON_OWN_THREAD,
+    ChainedCall,
+    Submit,
+    failure_of_all,
+    mark_retrieved,
+    rank,
+    submitter,
+    timed_out,
+)
+from parallel._checks import check_function, check_return_when, check_timeout
+from parallel._compat import (
+    FIRST_METHOD_OF_ASYNC_WITH,
+    FIRST_METHOD_OF_WITH,
+    ParamSpec,
+    TypeVarTuple,
+    Unpack,
+    copy_annotations,
+)
+from parallel._exceptions import append_context, raise_unchanged
 from parallel._limit import let_go_abandoned
-from parallel._mistakes import MistakesWithCalls, explain_mistakes, refuse_unstarted
-from parallel._names import is_ordinary, joined, name_of
+from parallel._mistakes import explain_arguments, refuse_to_enter, refuse_unstarted
+from parallel._names import is_ordinary, joined
 from parallel._sync import Once
 from parallel._waiting import AllDone, FirstFailure
 from parallel.return_when import ReturnWhen
@@ -29,6 +44,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _ALL_COMPLETED = ReturnWhen.ALL_COMPLETED
+_NOT_RESULTS = "a FutureCollection holds calls, not their results: ask for these with .results(), as in"
 
 
 class FutureCollection(Generic[Unpack[Ts]]):
@@ -41,19 +57,18 @@ class FutureCollection(Generic[Unpack[Ts]]):
     ``results()`` or ``futures``. Any thread may call any method at any time.
     """
 
-    def __init__(self, links: list[ChainedCall], submit: Submit) -> None:
-        """For the library itself: ``parallel`` and ``create`` make collections."""
-        self._links = links
-        self._submit = submit
-        self._all_done: AllDone | None = None
-        self._first_failure_watch: FirstFailure | None = None
-        self._first_failure: ChainedCall | None = None
+    def __init__(self) -> None:
+        """Makes a chain without calls; ``parallel``, ``parallel_map`` and ``create`` make others."""
+        self._links: list[ChainedCall] = []
+        self._submit = START_ON_OWN_THREAD
+        self._latches: dict[type[AllDone], AllDone] = {}
+        self._first_failed: ChainedCall | None = None
         self._all_returned = False
-        # Claimed by the call that consumes this chain, with its name. That takes the list of links to the new chain.
+        # Claimed by the call that consumes this chain, with its name. When it has begun, its chain takes the links.
         self._consumption: Once[list[str]] = Once()
 
     @staticmethod
-    @explain_arguments(for_calls("FutureCollection.create()", "FutureCollection.create"))
+    @explain_arguments
     def create(func: Callable[P, T], /) -> Callable[P, FutureCollection[T]]:
         """Does for functions what ``parallel(func)`` does.
 
@@ -66,10 +81,10 @@ class FutureCollection(Generic[Unpack[Ts]]):
         Raises:
             TypeError: As for ``parallel``.
         """
-        check_function(func, "FutureCollection.create()")
-        return prepare_call(func, None, submitter(None))
+        name = check_function(func, "FutureCollection.create()")
+        return prepare_call(func, name, None, START_ON_OWN_THREAD)
 
-    @explain_arguments(for_next_call, has_self=True)
+    @explain_arguments
     def parallel(self, func: Callable[P, T], /) -> Callable[P, FutureCollection[Unpack[Ts], T]]:
         """Prepares one more call, which runs where the first one does.
 
@@ -87,11 +102,11 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 context manager.
             RuntimeError: The chain has been consumed.
         """
-        check_chained_function(func)
+        name = check_function(func, "FutureCollection.parallel()")
         self._check_not_consumed()
-        return prepare_call(func, self, self._submit)
+        return prepare_call(func, name, self, self._submit)
 
-    @explain_arguments(for_results, has_self=True)
+    @explain_arguments
     def results(
         self,
         *,
@@ -128,15 +143,34 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """
         __tracebackhide__ = True
         seconds = check_timeout(timeout)
+        is_for_all = return_when is _ALL_COMPLETED or check_return_when(return_when) is _ALL_COMPLETED
+        kind = AllDone if is_for_all else FirstFailure
         links = self._current_links()
-        failed: list[ChainedCall] = []
-        if return_when is _ALL_COMPLETED or check_return_when(return_when) is _ALL_COMPLETED:
-            failure = self._wait_for_all(links, seconds, failed)
-        else:
-            failure = self._wait_for_first(links, seconds, failed)
-        if failure is None:
+        link = None
+        latch = self._latches.get(kind)
+        if latch is None:
+            latch = self._latches[kind] = kind([link.future for link in links])
+        are_all_done = latch.wait(seconds) and is_for_all
+        running: list[ChainedCall] = []
+        failed: dict[ChainedCall, BaseException] = {}
+        for link in links:
+            if not are_all_done and not link.future.done():
+                running.append(link)
+                continue
+            failure = link.failure()
+            if failure is not None:
+                failed[link] = failure
+        if not running and not failed:
             self._all_returned = True
             return tuple([link.future.result() for link in links])
+        late = timed_out(running, len(links), seconds) if running else None
+        if failed and not is_for_all:
+            # The answer stays the same when more calls fail.
+            self._first_failed = self._first_failed or min(failed, key=rank)
+            failure = failed[self._first_failed]
+            failed = {link: each for link, each in failed.items() if each is failure}
+        else:
+            failure = failure_of_all(failed, len(links), late)
         append_context(failure, sys.exc_info()[1])
         try:
             raise_unchanged(failure)
@@ -146,7 +180,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
             raise
         finally:
             # The traceback refers to this frame.
-            del self, links, failed, failure
+            del self, links, link, running, failed, failure, late
 
     def cancel(self) -> None:
         """Asks all calls that still run to stop, the last one first; see ``cancellation``. Does not wait for them.
@@ -229,7 +263,8 @@ class FutureCollection(Generic[Unpack[Ts]]):
             link.report_if_not_retrieved()
 
     def _current_links(self) -> list[ChainedCall]:
-        # A copy, then the check: another thread that consumes the chain claims it, then takes the links.
+        # Copy the links, then check. Another thread claims the chain, then takes the links. So this thread has all of
+        # them, or raises.
         links = self._links[:]
         self._check_not_consumed()
         return links
@@ -242,94 +277,58 @@ class FutureCollection(Generic[Unpack[Ts]]):
                 f"use the FutureCollection which that call returned, as in `calls = calls.parallel(func)(...)`"
             )
 
-    def _consume(self, consumption: list[str]) -> None:
-        """Leaves the links to ``consumption``."""
-        if not self._consumption.claim(consumption):
+    def _claim(self, consumption: list[str]) -> None:
+        """Makes ``consumption`` what consumes this chain."""
+        while not self._consumption.claim(consumption):
             self._check_not_consumed()
-        self._links = []
 
-    def _undo_consumption(self, consumption: list[str], links: list[ChainedCall]) -> None:
-        """Takes the links back, if it was ``consumption`` that consumed this chain."""
+    def _release(self, consumption: list[str], links: list[ChainedCall]) -> None:
+        """Gives the chain its ``links`` back, if any were taken, and lets it be used again."""
         if self._consumption.holder is consumption:
-            self._links = links
+            self._links = links or self._links
             self._consumption = Once()
 
-    def _wait_for_all(
-        self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
-    ) -> BaseException | None:
-        """Waits for all calls; returns an exception to raise, or ``None``; adds its calls to ``failed``."""
-        if self._all_done is None:
-            self._all_done = AllDone([link.future for link in links])
-        are_all_done = self._all_done.wait(timeout)
-        running: list[ChainedCall] = []
-        failures: list[BaseException] = []
-        names: list[str] = []
-        cancelled: list[BaseException] = []
-        for link in links:
-            if not are_all_done and not link.future.done():
-                running.append(link)
-                continue
-            failure = link.failure()
-            if failure is not None:
-                failed.append(link)
-                if is_cancelled(link.future):
-                    cancelled.append(failure)
-                else:
-                    failures.append(failure)
-                    names.append(link.name)
-        failure = late = timed_out(running, len(links), timeout) if running else None
-        if failures:
-            failure = one_or_group(failures, f"{len(failures)} of {len(links)} calls failed: {joined(names)}")
-            append_context(failure, late)
-        elif cancelled and not running:
-            failure = cancelled[0]
-        try:
-            return failure
-        finally:
-            del failure, failures, cancelled, late  # The traceback of a group refers to this frame.
+    if not TYPE_CHECKING:
+        # Mistakes. Checkers see none of these methods, and refuse the mistakes in their own words.
 
-    def _wait_for_first(
-        self, links: list[ChainedCall], timeout: float | None, failed: list[ChainedCall]
-    ) -> BaseException | None:
-        """Does the same until a call has failed, or all have returned."""
-        if self._first_failure is None:
-            self._first_failure_watch = self._first_failure_watch or FirstFailure([link.future for link in links])
-            self._first_failure_watch.wait(timeout)
-        failures: list[tuple[ChainedCall, BaseException]] = []
-        running: list[ChainedCall] = []
-        for link in links:
-            failure = link.failure() if link.future.done() else None
-            if failure is not None:
-                failures.append((link, failure))
-            elif not link.future.done():
-                running.append(link)
-        if not failures:
-            return timed_out(running, len(links), timeout) if running else None
-        if self._first_failure is None:  # The answer stays the same when more calls fail.
-            self._first_failure = min(failures, key=rank)[0]
-        failure = self._first_failure.failure()
-        try:
-            failed.extend(link for link, each in failures if each is failure)
-            return failure
-        finally:
-            del failure, failures  # The traceback may refer to this frame.
+        def __iter__(self) -> NoReturn:
+            """Raises a ``TypeError``: ``results()`` returns what can be unpacked."""
+            raise TypeError(f"{_NOT_RESULTS} `a, b = calls.results()`")
+
+        def __contains__(self, _: object) -> NoReturn:
+            """Raises a ``TypeError``: ``results()`` returns what can be searched."""
+            raise TypeError(f"{_NOT_RESULTS} `x in calls.results()`")
+
+        def __getitem__(self, _: object) -> NoReturn:
+            """Raises a ``TypeError``: ``results()`` returns what has an index."""
+            raise TypeError(f"{_NOT_RESULTS} `calls.results()[0]`; its futures are in .futures")
+
+        def __len__(self) -> int:
+            """Raises a ``TypeError``: ``results()`` returns what has a length."""
+            raise TypeError(f"{_NOT_RESULTS} `len(calls.results())`; its futures are in .futures")
+
+        def __bool__(self) -> bool:
+            """Returns ``True``: otherwise ``__len__`` would be asked."""
+            return True
 
 
-explain_mistakes(FutureCollection, MistakesWithCalls)
+# A property of only the method that `with` looks up first: so a chain does not pass for a context manager.
+for _name in (FIRST_METHOD_OF_WITH, FIRST_METHOD_OF_ASYNC_WITH):
+    setattr(FutureCollection, _name, property(refuse_to_enter))
 
 
 def start_map(
-    func: Callable[..., T], arguments: Sequence[tuple[Any, ...]], executor: Executor | None
+    func: Callable[..., T], name: str, arguments: Sequence[tuple[Any, ...]], executor: Executor | None
 ) -> FutureCollection[Unpack[tuple[T, ...]]]:
     """Starts a call of ``func``, which has been checked, for each of ``arguments``.
 
     Starts all or none of them; but another executor may have begun some before it refuses one.
     """
     submit = submitter(executor)
-    name = name_of(func)
     links = [ChainedCall(name) for _ in arguments]
     # If starting them raises, dropping this chain reports the errors of those that have begun all the same.
-    chain: FutureCollection[Unpack[tuple[T, ...]]] = FutureCollection(links, submit)
+    chain: FutureCollection[Unpack[tuple[T, ...]]] = FutureCollection()
+    chain._links, chain._submit = links, submit  # noqa: SLF001  # One class in two parts.
     try:
         if executor is None:
             _process.pool.start_all([link.make_call(func, each, {}) for link, each in zip(links, arguments)])
@@ -346,32 +345,31 @@ def start_map(
 
 
 def prepare_call(
-    func: Callable[P, T], chain: FutureCollection[Unpack[tuple[Any, ...]]] | None, submit: Submit
+    func: Callable[P, T], name: str, chain: FutureCollection[Unpack[tuple[Any, ...]]] | None, submit: Submit
 ) -> Callable[P, Any]:
     """Makes the function that looks like ``func`` and starts it as the last call of a chain."""
-    name = name_of(func)
 
     def start(*args: Any, **kwargs: Any) -> FutureCollection[Any]:
         # A signal handler may raise anywhere here. Then the old chain has its calls back, and the new chain, which is
         # dropped, has the new call, if it has begun.
         consumption = [name]
         link = ChainedCall(name)
-        new: FutureCollection[Any] = FutureCollection([link], submit)
         links: list[ChainedCall] = []
+        new: FutureCollection[Any] = FutureCollection()
+        new._links, new._submit = [link], submit  # noqa: SLF001  # One class in two parts.
         try:
             if chain is not None:
-                links = chain._links  # noqa: SLF001  # One class in two parts.
-                chain._consume(consumption)  # noqa: SLF001  # As above.
+                chain._claim(consumption)  # noqa: SLF001  # As above.
             submit(link, func, args, kwargs)
+            if chain is not None:
+                links, chain._links = chain._links, links  # noqa: SLF001  # As above.
             links.append(link)
             new._links = links  # noqa: SLF001  # As above.
             return new
         except BaseException:
             new._links = [link]  # noqa: SLF001  # As above.
-            if link in links:
-                links.remove(link)
             if chain is not None:
-                chain._undo_consumption(consumption, links)  # noqa: SLF001  # As above.
+                chain._release(consumption, [each for each in links if each is not link])  # noqa: SLF001  # As above.
             raise
         finally:
             # The traceback refers to this frame.

@@ -7,20 +7,20 @@ The rule behind all of it: once everything is entered, ``with parallel(a).parall
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, ContextManager, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ContextManager, Generic, NoReturn, TypeVar
 
-from parallel._arguments import explain_arguments, for_contexts
 from parallel._checks import check_context_manager, check_parallel_exit, check_timeout
 from parallel._compat import TypeVarTuple, Unpack
 from parallel._context_block import AnyBlock, Block
 from parallel._exceptions import raise_unchanged
-from parallel._mistakes import MistakesWithContexts, explain_mistakes
+from parallel._mistakes import explain_arguments
 from parallel._names import joined, name_of
 from parallel._sync import Once
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 B = TypeVar("B", bound=AnyBlock)
+_ENTER = "`with contexts as (a, b):` gives what the context managers' __enter__ returned"
 
 _ENTERED_ALREADY = "cannot enter a FutureContextCollection that is entered already"
 _CHAINED_WHILE_ENTERED = "cannot chain onto a FutureContextCollection while it is entered: chain first, then enter"
@@ -50,7 +50,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         self._interruption: BaseException | None = None
 
     @staticmethod
-    @explain_arguments(for_contexts("FutureContextCollection.create()"))
+    @explain_arguments
     def create(
         context_manager: ContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
     ) -> FutureContextCollection[T]:
@@ -72,7 +72,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         check_parallel_exit(parallel_exit)
         return FutureContextCollection((context_manager,), check_timeout(timeout), parallel_exit)
 
-    @explain_arguments(for_contexts("FutureContextCollection.parallel()"), has_self=True)
+    @explain_arguments
     def parallel(self, context_manager: ContextManager[T], /) -> FutureContextCollection[Unpack[Ts], T]:
         """Makes a chain with one more context manager, and the same options. This consumes the chain.
 
@@ -230,6 +230,30 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         names = joined([name_of(manager) for manager in self._managers])
         return f"<{type(self).__name__}: {names or 'empty'}{'' if user is None else ' (entered)'}>"
 
+    if not TYPE_CHECKING:
+        # Mistakes. Checkers see none of these, and refuse the mistakes in their own words.
+
+        def __iter__(self) -> NoReturn:
+            """Raises a ``TypeError``: ``with`` gives what can be unpacked."""
+            raise TypeError(f"a FutureContextCollection is entered, not unpacked: {_ENTER}")
+
+        def __dir__(self) -> list[str]:
+            """Leaves out what only explains a mistake."""
+            return [name for name in object.__dir__(self) if name not in ("futures", "results")]
+
+        # Not __getattr__(), which would make each attribute of the class slower.
+        @property
+        def futures(self) -> NoReturn:
+            """Raises an ``AttributeError``: only calls have futures."""
+            raise AttributeError(f"a FutureContextCollection has no .futures: {_ENTER}")
+
+        @property
+        def results(self) -> NoReturn:
+            """Raises an ``AttributeError``: only calls have results."""
+            raise AttributeError(
+                f"a FutureContextCollection has no .results: {_ENTER}; for calls, parallel(func)(...).results()"
+            )
+
     def _claim(self, user: AnyBlock | list[str], refusal: str) -> None:
         """Makes ``user`` what enters or consumes the chain; raises ``refusal`` if the chain is entered."""
         is_first = self._user.claim(user)
@@ -274,6 +298,3 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         block = self._user.holder
         if isinstance(block, Block):
             block.interrupt(error)
-
-
-explain_mistakes(FutureContextCollection, MistakesWithContexts)

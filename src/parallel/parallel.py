@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from concurrent.futures import Executor
 from types import FunctionType, TracebackType
-from typing import Any, Callable, ContextManager, Iterable, Protocol, TypeVar, cast, overload
+from typing import Any, Callable, ContextManager, Iterable, Protocol, TypeVar, overload
 
-from parallel._arguments import explain_arguments, for_first_link, for_many_contexts, for_map
 from parallel._callable_manager import CallableContexts, refuse_options_of_contexts
 from parallel._chained_call import START_ON_OWN_THREAD, submitter
 from parallel._checks import (
-    COROUTINE,
     check_context_manager,
     check_function,
-    check_is_not_entered_asynchronously,
     check_iterable,
     check_parallel_exit,
     check_several,
     check_timeout,
-    hint_for_non_callable,
     is_context_manager,
 )
 from parallel._compat import ParamSpec, Unpack
-from parallel._names import describe
+from parallel._mistakes import explain_arguments
 from parallel.future_collection import FutureCollection, prepare_call, start_map
 from parallel.future_context_collection import FutureContextCollection
 
@@ -32,31 +27,18 @@ __all__ = ["FutureCollection", "FutureContextCollection", "parallel"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _quick_for_functions(general: F) -> F:
-    """Decorates ``parallel()``, so that a function without options does not wait for what only others need."""
-
-    @functools.wraps(general)
-    def parallel(target: Any, /, *others: Any, **options: Any) -> Any:
-        __tracebackhide__ = True
-        # This repeats is_plain_function() to save a call.
-        if others or options or type(target) is not FunctionType or target.__code__.co_flags & COROUTINE:
-            return general(target, *others, **options)
-        return prepare_call(target, None, START_ON_OWN_THREAD)
-
-    return cast(F, parallel)
-
-
-class CallableContextManager(Protocol[T_co]):
-    """An object that is both a context manager and callable, such as what ``@contextmanager`` makes."""
+class CallableContextManager(Protocol[P, T_co, R_co]):
+    """An object that is both a context manager and callable, such as a client."""
 
     def __enter__(self, /) -> T_co:
         """Enters."""
@@ -73,18 +55,30 @@ class CallableContextManager(Protocol[T_co]):
         ...
 
     @property
-    def __call__(self) -> Callable[..., Any]:
+    def __call__(self) -> Callable[P, R_co]:
         """A property, so that no checker takes a class of context managers for one of them."""
         ...
 
 
 # In this order, pyright tells a class of context managers from its instances, wherever it has seen the one before the
-# other. Callable context managers come first because they are functions as well.
+# other. Callable context managers come first because they are functions as well. The first of them are those that
+# decorate functions, such as what `@contextmanager` makes: nobody means to call these on a thread.
 @overload
 def parallel(  # type: ignore[overload-overlap]  # A callable context manager is no function here.
-    context_manager: CallableContextManager[T], /, *, timeout: float | None = None, parallel_exit: bool = False
+    context_manager: CallableContextManager[[Callable[..., Any]], T, Callable[..., Any]],
+    /,
+    *,
+    timeout: float | None = None,
+    parallel_exit: bool = False,
 ) -> FutureContextCollection[T]:
     """Starts a chain of context managers, which ``with`` enters in parallel."""
+
+
+@overload
+def parallel(
+    context_manager: CallableContextManager[P, T, R], /, *, timeout: float | None = None, parallel_exit: bool = False
+) -> CallableContexts[P, T, R]:
+    """Starts a chain of context managers, or, if it is called, of calls."""
 
 
 @overload
@@ -105,8 +99,7 @@ def parallel(
     """Starts a chain of context managers, which ``with`` enters in parallel."""
 
 
-@_quick_for_functions
-@explain_arguments(for_first_link)
+@explain_arguments
 def parallel(
     target: Any,
     /,
@@ -156,25 +149,17 @@ def parallel(
             option belongs to the other kind or has a wrong type.
         ValueError: ``timeout`` is NaN.
     """
-    is_manager = is_context_manager(target)
+    is_manager = type(target) is not FunctionType and is_context_manager(target)
     if is_manager and not (callable(target) and executor is not None):
         if executor is not None:
             raise TypeError("executor= is for calls: a context manager always has a thread of its own")
         check_parallel_exit(parallel_exit)
-        seconds = check_timeout(timeout)
-        if callable(target):
-            both: CallableContexts[Any] = CallableContexts(target, seconds, parallel_exit)
-            return both
-        chain: FutureContextCollection[Any] = FutureContextCollection((target,), seconds, parallel_exit)
-        return chain
-    check_is_not_entered_asynchronously(target, "parallel()")
-    if not callable(target):
-        raise TypeError(
-            f"parallel() takes a function or a context manager, not {describe(target)}{hint_for_non_callable(target)}"
-        )
-    check_function(target, "parallel()")
-    refuse_options_of_contexts(target, {"timeout": timeout is not None, "parallel_exit": bool(parallel_exit)})
-    return prepare_call(target, None, submitter(executor))
+        kind: Any = CallableContexts if callable(target) else FutureContextCollection
+        return kind((target,), check_timeout(timeout), parallel_exit)
+    name = check_function(target, "parallel()", "a function or a context manager")
+    if timeout is not None or parallel_exit:
+        refuse_options_of_contexts(target, timeout)
+    return prepare_call(target, name, None, START_ON_OWN_THREAD if executor is None else submitter(executor))
 
 
 @overload
@@ -244,7 +229,7 @@ def parallel_map(
 ) -> FutureCollection[Unpack[tuple[T, ...]]]: ...
 
 
-@explain_arguments(for_map)
+@explain_arguments
 def parallel_map(
     func: Callable[..., T], /, *iterables: Iterable[Any], executor: Executor | None = None
 ) -> FutureCollection[Unpack[tuple[T, ...]]]:
@@ -273,7 +258,7 @@ def parallel_map(
         MemoryError: There is no memory for so many threads.
         BaseException: What an iterable, or ``executor.submit``, raised.
     """
-    check_function(func, "parallel_map()")
+    name = check_function(func, "parallel_map()")
     if not iterables:
         raise TypeError("parallel_map() takes a function and at least one iterable of arguments")
     for position, iterable in enumerate(iterables, 2):
@@ -284,10 +269,10 @@ def parallel_map(
         raise ValueError(
             f"parallel_map() takes iterables of one length, but these have {', '.join(map(str, lengths))} items"
         )
-    return start_map(func, list(zip(*columns)), executor)
+    return start_map(func, name, list(zip(*columns)), executor)
 
 
-@explain_arguments(for_many_contexts)
+@explain_arguments
 def parallel_contexts(
     context_managers: Iterable[ContextManager[T]],
     /,

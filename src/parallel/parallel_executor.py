@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence, TypeVar, cast
 
 from parallel import _process
 from parallel._call import Call
-from parallel._checks import check_max_workers, checked_name
+from parallel._checks import check_function, check_max_workers
 from parallel._compat import ParamSpec
 from parallel._limit import Limit, LimitedCall, Runner
 from parallel._thread import own_threads
@@ -94,7 +94,7 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for one more thread.
         """
         __tracebackhide__ = True
-        name = checked_name(func, "ParallelExecutor.execute_one()")
+        name = check_function(func, "ParallelExecutor.execute_one()")
         self: Any = cls
         if isinstance(self, ParallelExecutor):
             return self._start(func, args, kwargs, name)
@@ -121,7 +121,7 @@ class ParallelExecutor(Executor):
             MemoryError: There is no memory for so many threads; nothing has been started.
         """
         __tracebackhide__ = True
-        functions = [(each, checked_name(each, "ParallelExecutor.execute()")) for each in (func, *funcs)]
+        functions = [(each, check_function(each, "ParallelExecutor.execute()")) for each in (func, *funcs)]
         self: Any = cls
         if isinstance(self, ParallelExecutor):
             return self._start_all(functions)
@@ -147,7 +147,7 @@ class ParallelExecutor(Executor):
             MemoryError: As for ``execute_one``.
         """
         __tracebackhide__ = True
-        return self._start(fn, args, kwargs, checked_name(fn, "ParallelExecutor.submit()"))
+        return self._start(fn, args, kwargs, check_function(fn, "ParallelExecutor.submit()"))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # As in the base class.
         """Ends the executor: ``submit`` raises a ``RuntimeError`` from now on.

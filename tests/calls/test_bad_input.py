@@ -449,7 +449,7 @@ def test_a_collection_made_by_hand_the_wrong_way_is_only_a_type_error() -> None:
     kinds: list[Any] = [FutureCollection, FutureContextCollection]
     for kind in kinds:
         with pytest.raises(TypeError):
-            kind()
+            kind(1)
     gc.collect()
 
 

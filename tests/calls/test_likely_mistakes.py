@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from helpers import PYPY, Manager
+from helpers import PYPY, Manager, fail
 from parallel import (
     FutureCollection,
     FutureContextCollection,
@@ -93,11 +93,23 @@ MISTAKES: dict[str, tuple[Callable[[], object], list[str]]] = {
         lambda: calls().parallel(load, save),
         ["one function", "calls.parallel(load)(...).parallel(save)(...)"],
     ),
+    "parallel(func=load)": (
+        lambda: either(func=load),
+        ["parallel() takes the function by position, as in parallel(func), and no func="],
+    ),
+    "calls.parallel(func=load)": (
+        lambda: calls().parallel(func=load),
+        ["FutureCollection.parallel() takes the function by position", "no func="],
+    ),
+    "parallel_contexts(managers=[])": (
+        lambda: parallel_contexts(managers=[]),  # type: ignore[call-arg]  # The mistake.
+        ["takes its argument by position, and no managers="],
+    ),
     "parallel(1, 2)": (lambda: either(1, 2), ["parallel() takes"]),
     # Options that are not there
     "parallel(load, max_workers=4)": (
         lambda: either(load, max_workers=4),
-        ["no max_workers=", "executor=ThreadPoolExecutor(max_workers=4)"],
+        ["no max_workers=", "executor=ParallelExecutor(max_workers=4)"],
     ),
     "calls.parallel(load, timeout=3)": (
         lambda: calls().parallel(load, timeout=3),
@@ -173,6 +185,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], list[str]]] = {
     "a, b = calls": (lambda: unpacked(calls()), ["holds calls, not their results", "a, b = calls.results()"]),
     "for result in calls": (lambda: iterated(calls()), [".results()"]),
     "list(calls)": (lambda: list(calls()), [".results()"]),
+    "result in calls": (lambda: "user 1" in calls(), ["holds calls, not their results", "x in calls.results()"]),
     "calls[0]": (lambda: calls()[0], ["calls.results()[0]", ".futures"]),
     "len(calls)": (lambda: len(calls()), ["len(calls.results())", ".futures"]),
     "a, b = contexts": (lambda: unpacked(contexts()), ["entered, not unpacked", "with contexts as (a, b):"]),
@@ -281,6 +294,24 @@ def test_signatures_show_only_what_a_function_takes(function: Any, signature: st
     shown = inspect.signature(function)
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in shown.parameters.values()]
     assert str(inspect.Signature(bare)) == signature
+
+
+def test_missing_argument_is_named_by_the_interpreter() -> None:
+    with pytest.raises(TypeError, match=r"parallel\(\) missing 1 required positional argument: 'target'"):
+        either()
+
+
+def test_error_of_the_type_that_a_function_raises_is_left_as_it_is() -> None:
+    with pytest.raises(TypeError, match="^its own$") as raised:
+        parallel(fail)(TypeError("its own")).results()
+    assert raised.value.__context__ is None
+
+
+def test_constructor_of_calls_shows_no_internals() -> None:
+    assert list(inspect.signature(FutureCollection.__init__).parameters) == ["self"]
+    empty: Any = FutureCollection()
+    assert empty.results() == ()
+    assert empty.parallel(load)(1).results() == ("user 1",)
 
 
 @pytest.mark.parametrize("chain", [FutureCollection, FutureContextCollection])
