@@ -91,6 +91,7 @@ class Threads:
         # Each ``next()`` takes a token; an ``IndexError`` says that there is none. Unlike ``iter(pop, ...)``, ``map``
         # has not come to its end after that (PyPy).
         self._taken: Iterator[bool] = map(_pop, repeat(self._tokens))
+        self._is_ending_surplus = False
 
     def start(self, make: Callable[..., R], args: Sequence[Any], accept: Callable[[], object] | None = None) -> R:
         """Makes a runnable and performs it on a thread of its own.
@@ -151,9 +152,8 @@ class Threads:
 
     def keep_none_idle(self) -> None:
         """Has all threads end that are idle, or will be."""
-        # A thread that becomes idle adds its token, then reads `_most_idle`. So at least one of the two ends it.
         self._most_idle = 0
-        self.end_idle()
+        self._end_surplus()
 
     def _put_all(self, runnables: Sequence[Runnable], accept: Callable[[], object] | None = None) -> None:
         """Puts runnables when there is a thread for each, and ``accept`` has returned."""
@@ -211,10 +211,14 @@ class Threads:
                 if isinstance(item, EndOrder):
                     thread.is_ending = True
                     item.count_down()
+                    self._end_surplus()
                 elif item is not None:
                     self._perform(thread, item)
                 else:
-                    self._end_if_free(thread)
+                    # If the last token is gone, a runnable is about to come.
+                    tokens: list[bool] = []
+                    self._take_tokens(tokens, 1)
+                    thread.is_ending = bool(tokens)
             except BaseException:  # noqa: S110  # An asynchronous exception, meant for the runnable before.
                 pass
 
@@ -225,15 +229,20 @@ class Threads:
             self._tokens.append(True)
             self._remove(runnable)
             del runnable
-        if len(self._tokens) > self._most_idle:
-            self._end_if_free(thread)
+        if len(self._tokens) > self._most_idle and not self._is_ending_surplus:
+            self._end_surplus()
 
-    def _end_if_free(self, thread: ReusableThread) -> None:
-        """Ends the thread, if there is a token for it: without one, a runnable is about to come."""
-        tokens: list[bool] = []
-        self._take_tokens(tokens, 1)
-        if tokens:
-            thread.is_ending = True
+    def _end_surplus(self) -> None:
+        """Orders one thread to end if too many are idle. That thread calls this again, so they end one by one.
+
+        A thread that becomes idle adds its token, then reads ``_is_ending_surplus``. This method clears it, then counts
+        the tokens. So at least one of the two sees a surplus.
+        """
+        self._is_ending_surplus = False
+        if len(self._tokens) > self._most_idle:
+            self._is_ending_surplus = True
+            if not self._queue.put((EndOrder(1),), self._taken):
+                self._is_ending_surplus = False
 
 
 def _check_stack(frames: int) -> None:
