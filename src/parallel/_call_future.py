@@ -242,7 +242,7 @@ class _PlainFuture(Future):  # type: ignore[type-arg]  # As above.
 def _works(cls: Any) -> bool:
     """Whether futures of ``cls`` get on with the standard's own functions, as of this interpreter."""
     future, queued = cls(), cls()
-    if set(vars(cast(Any, Future()))) != set(vars(future)) - {"_latch", "_own_waiters"}:
+    if _attributes_of(cast(Any, Future())) != _attributes_of(future) - {"_latch", "_own_waiters"}:
         return False
     called: list[Future[Any]] = []
     try:
@@ -260,6 +260,10 @@ def _works(cls: Any) -> bool:
         return bool(is_set and is_cancelled)
     except Exception:
         return False
+
+
+def _attributes_of(future: object) -> set[str]:
+    return set(vars(future))
 
 
 if TYPE_CHECKING:
