@@ -158,8 +158,9 @@ def write_signature(*event: Any) -> tuple[str, str] | None:
 
 def mend_property(_: Sphinx, what: str, *event: Any) -> None:
     """Keeps napoleon from taking the words before a colon for the type of a property."""
-    if what == "property":
-        event[-1].insert(0, "")
+    lines = event[-1]
+    if what == "property" and lines:
+        lines[0] = lines[0].replace(": ", " – ")
 
 
 def show_signatures_for_users(_: Sphinx, doctree: nodes.document) -> None:
