@@ -160,7 +160,7 @@ def mend_property(_: Sphinx, what: str, *event: Any) -> None:
     """Keeps napoleon from taking the words before a colon for the type of a property."""
     lines = event[-1]
     if what == "property" and lines:
-        lines[0] = lines[0].replace(": ", " – ")
+        lines[0] = lines[0].replace(": ", ", as in ")
 
 
 def show_signatures_for_users(_: Sphinx, doctree: nodes.document) -> None:
