@@ -61,7 +61,6 @@ suppress_warnings = ["myst.header"]  # The changelog's levels are its own.
 add_module_names = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 88
 toc_object_entries = False
 napoleon_numpy_docstring = False
 
@@ -139,6 +138,9 @@ def directive(found: re.Match[str]) -> str:
 MADE_BY_THE_LIBRARY = {"FutureCollection", "FutureContextCollection", "Cancellation", "ReturnWhen"}
 """Classes whose constructors are not for users."""
 
+INTERNAL_TYPE = "CallableContextManager"
+"""The type of objects that are both callable and context managers: the docstring says that both are possible."""
+
 
 def write_signature(*event: Any) -> tuple[str, str] | None:
     """Hides internal constructors, and writes type variables as in the source, which autodoc cannot."""
@@ -152,6 +154,30 @@ def write_signature(*event: Any) -> tuple[str, str] | None:
     )
     signature = re.sub(r"~(typing|parallel\.\w+)\.", "", signature).replace("~P", "P")
     return signature, (returns or "").replace("~P", "P")
+
+
+def mend_property(_: Sphinx, what: str, *event: Any) -> None:
+    """Keeps napoleon from taking the words before a colon for the type of a property."""
+    lines = event[-1]
+    if what == "property" and lines:
+        lines[0] = lines[0].replace(": ", ", as in ")
+
+
+def show_signatures_for_users(_: Sphinx, doctree: nodes.document) -> None:
+    """Drops the overload with an internal type; gives ``futures`` the type that checkers see."""
+    for description in doctree.findall(addnodes.desc):
+        signatures = [node for node in description.children if isinstance(node, addnodes.desc_signature)]
+        for signature, following in zip(signatures, signatures[1:]):
+            if INTERNAL_TYPE in signature.astext():
+                following["ids"] = [*signature["ids"], *following["ids"]]
+                following += [
+                    node for node in signature.children if isinstance(node, nodes.Element) and "viewcode" in str(node)
+                ]
+                description.remove(signature)
+        for signature in signatures:
+            if signature.get("fullname") == "FutureCollection.futures":
+                *_, annotation = signature.findall(addnodes.desc_annotation)
+                annotation.children = [nodes.Text(": tuple[CallFuture[T1], CallFuture[T2], ...]")]
 
 
 def simplify_types(_: Sphinx, doctree: nodes.document) -> None:
@@ -185,4 +211,6 @@ def setup(app: Any) -> None:
     """Is called by Sphinx."""
     app.connect("source-read", add_what_only_a_site_has)
     app.connect("autodoc-process-signature", write_signature)
+    app.connect("autodoc-process-docstring", mend_property, priority=400)  # Before napoleon.
+    app.connect("doctree-read", show_signatures_for_users)
     app.connect("doctree-read", simplify_types)

@@ -66,7 +66,7 @@ def main() -> None:
         calls = parallel_map(count_lines, files, executor=executor)
         futures = calls.futures
         for _ in BARS[bar](as_completed(futures), len(futures)):
-            pass  # What is to be done with a call as soon as it has ended would be done here.
+            pass  # A program that uses each result as soon as it arrives would do so here.
         lines = calls.results()
     print(f"{sum(lines):,} lines in {len(files)} files")
     if files:

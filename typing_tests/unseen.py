@@ -42,7 +42,7 @@ def coroutine_function() -> None:
 
 
 def decorating_manager_on_calls() -> None:
-    """What `@contextmanager` makes can be called too, as a decorator, so it passes for a function
+    """A manager from `@contextmanager` can be called too, as a decorator, so it passes for a function
 
     `.parallel` raises a `TypeError`. Other context managers are refused by checkers.
     """
@@ -50,7 +50,7 @@ def decorating_manager_on_calls() -> None:
 
 
 def decorating_asynchronous_manager() -> None:
-    """What `@asynccontextmanager` makes can be called too
+    """A manager from `@asynccontextmanager` can be called too
 
     `parallel` raises a `TypeError`. Other asynchronous context managers are refused by checkers.
     """

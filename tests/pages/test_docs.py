@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import doctest
 import importlib
@@ -10,15 +11,16 @@ import pkgutil
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import parallel
-from helpers import PYPY
+from helpers import LIMIT, PYPY
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -176,3 +178,76 @@ def test_the_readme_holds_the_examples_that_are_also_programs(number: int) -> No
 def test_no_page_tells_anyone_to_install_what_belongs_to_others(page: Path) -> None:
     installs = re.findall(r"(?:install|add|--with)[^\n`]*", page.read_text(encoding="utf-8"))
     assert not [line for line in installs if re.search(r"[ '\"](python-)?parallel\b(?![./])", line)]
+
+
+def load(number: int) -> str:
+    return f"user {number}"
+
+
+async def ask() -> None:
+    pass
+
+
+def fail() -> None:
+    raise OSError
+
+
+def wait_for(event: threading.Event) -> None:
+    chain: Any = parallel.parallel(event.wait)(LIMIT)
+    try:
+        chain.results(timeout=0)
+    finally:
+        event.set()
+
+
+def use_consumed_chain() -> None:
+    chain = parallel.parallel(load)(1)
+    chain.parallel(load)(2).results()
+    chain.results()
+
+
+def make_task() -> object:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.create_task(start_in_parallel()(load)(1))
+    finally:
+        loop.close()
+
+
+def enter_calls() -> None:
+    with start_in_parallel()(load)(1):
+        pass
+
+
+def start_in_parallel() -> Any:
+    """The function as its users may call it by mistake: with anything."""
+    return parallel.parallel
+
+
+MISTAKES: dict[str, Callable[[], object]] = {
+    "parallel() takes a function or a context manager": lambda: start_in_parallel()(load(1)),
+    "parallel() takes the function only, not also 1": lambda: start_in_parallel()(load, 1),
+    "this call has been prepared, but not started": lambda: start_in_parallel()(load).results(),
+    "a FutureCollection holds calls, not their results": lambda: list(start_in_parallel()(load)(1)),
+    "this FutureCollection has been consumed": use_consumed_chain,
+    "parallel() takes an ordinary function, … which is a coroutine function": lambda: start_in_parallel()(ask),
+    "a coroutine was expected, got <FutureCollection …>": make_task,
+    "timeout= is for context managers": lambda: start_in_parallel()(load, timeout=5),
+    "parallel_map() passes items on as positional arguments": lambda: parallel.parallel_map(load, [1], verbose=True),  # type: ignore[call-overload]  # A mistake.
+    "parallel() takes no max_workers=": lambda: start_in_parallel()(load, max_workers=8),
+    ".parallel() takes no executor=": lambda: start_in_parallel()(load)(1).parallel(load, executor=None),
+    "a FutureCollection is not entered": enter_calls,
+    "… still running after … seconds, … still entering after … seconds": lambda: wait_for(threading.Event()),
+    "2 of 3 calls failed": lambda: start_in_parallel()(fail)().parallel(fail)().parallel(load)(1).results(),
+}
+"""Headings of the page on troubleshooting, and a mistake that has an error with this message."""
+
+
+@pytest.mark.parametrize("heading", MISTAKES)
+def test_the_page_on_troubleshooting_has_the_message_as_a_heading(heading: str) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert f"\n## {heading}\n" in page.replace("`", "")
+    with pytest.raises(Exception) as raised:
+        MISTAKES[heading]()
+    message = str(raised.value)
+    assert [part for part in heading.partition(", … still entering")[0].split("…") if part.strip() not in message] == []
