@@ -96,7 +96,7 @@ class ParallelExecutor(Executor):
         __tracebackhide__ = True
         name = check_function(func, "ParallelExecutor.execute_one()")
         self: Any = cls
-        if isinstance(self, ParallelExecutor):
+        if not isinstance(self, type):
             return self._start(func, args, kwargs, name)
         return _process.pool.start(Call, func, args, kwargs, name)
 
@@ -123,7 +123,7 @@ class ParallelExecutor(Executor):
         __tracebackhide__ = True
         functions = [(each, check_function(each, "ParallelExecutor.execute()")) for each in (func, *funcs)]
         self: Any = cls
-        if isinstance(self, ParallelExecutor):
+        if not isinstance(self, type):
             return self._start_all(functions)
         calls = [Call(each, (), {}, name) for each, name in functions]
         _process.pool.start_all(calls)
