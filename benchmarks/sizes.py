@@ -1,0 +1,244 @@
+"""Sizes: what does each call, link, manager and unfinished call cost, as they get more?"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any, Callable, Dict, Mapping, Sequence
+
+from contestants import UNBOUNDED, UNBOUNDED_POOL, Pool
+from measuring import MICROSECONDS, OURS, Figure, Ratio, Report, Spread, in_fresh_process, main, taking_turns
+from scale import chain_links
+from with_block import Manager
+
+from parallel import ParallelExecutor, parallel_contexts, parallel_map
+
+CALLS, LINKS, MANAGERS, UNFINISHED = "calls", "links", "managers", "unfinished calls"
+
+FEW = 10
+"""The size that larger ones are compared with: of fewer, each costs more, as it shares what comes once with fewer."""
+
+FLAT = 2.0
+"""How much more each of many may cost than each of ``FEW``."""
+
+ITEMS = 2_000
+"""How many items a process handles, or one time as many as the size, if that is more. The median time counts."""
+
+MOST = {"full": 50_000, "quick": 0, "tiny": 0}
+"""A number of calls at once that many systems refuse."""
+
+ROUNDS = {"full": 9, "quick": 3, "tiny": 1}
+LARGE, HUGE = 10_000, 30_000
+ROUNDS_OF_LARGE = {LARGE: 3, HUGE: 1}
+
+AGAIN, FIRST = "again", "first"
+Seconds = Dict[str, float]
+"""Seconds for each item: the first time in a process, and again."""
+
+
+def map_calls(calls: int) -> None:
+    """Makes calls that end at once."""
+    parallel_map(abs, range(calls)).results()
+
+
+def start_threads(calls: int) -> None:
+    """Makes the same calls, each on a new thread."""
+    threads = [threading.Thread(target=abs, args=(number,)) for number in range(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def enter_and_exit(managers: int, *, parallel_exit: bool = False) -> None:
+    """Enters and exits managers that do nothing."""
+    with parallel_contexts([Manager() for _ in range(managers)], parallel_exit=parallel_exit):
+        pass
+
+
+class Relay:
+    """Raw threads, one for each manager: each wakes the next, once for the enters and once for the exits."""
+
+    def __init__(self) -> None:
+        self._locks: list[threading.Lock] = []
+
+    def run(self, threads: int) -> None:
+        """Has each of the threads woken twice; the first time starts them."""
+        if not self._locks:
+            self._locks = [threading.Lock() for _ in range(threads + 1)]
+            for lock in self._locks:
+                lock.acquire()
+            for mine, following in zip(self._locks, self._locks[1:]):
+                threading.Thread(target=self._serve, args=(mine, following), daemon=True).start()
+        for _ in range(2):
+            self._locks[0].release()
+            self._locks[-1].acquire()
+
+    @staticmethod
+    def _serve(mine: threading.Lock, following: threading.Lock) -> None:
+        while True:
+            mine.acquire()
+            following.release()
+
+
+def by_hand() -> Callable[[int], object]:
+    """Makes the calls of a chain on the standard pool."""
+    pool = Pool(UNBOUNDED_POOL, UNBOUNDED)
+    return lambda calls: pool.time_at_once(calls, 0)  # Once.
+
+
+@dataclass
+class Line:
+    """A line of a plot: what is done, and how to do it for a number of items."""
+
+    curve: str
+    contestant: str
+    make: Callable[[], Callable[[int], object]]
+    item: str = ""
+    """One of many, where there is a goal."""
+
+
+AT_ONCE = "parallel, parallel_exit=True"
+FIRST_TIME = "parallel, the first time"
+RELAY = "raw threads, each wakes the next"
+NEW_THREADS = "a new threading.Thread each"
+RAW_THREADS = "raw threads"
+
+LINES = {
+    "map": Line(CALLS, OURS, lambda: map_calls, "a call"),
+    "threads": Line(CALLS, NEW_THREADS, lambda: start_threads),
+    "chain": Line(LINKS, OURS, lambda: chain_links, "a link"),
+    "pool": Line(LINKS, UNBOUNDED_POOL, by_hand),
+    "in_turn": Line(MANAGERS, OURS, lambda: enter_and_exit, "a manager"),
+    "at_once": Line(MANAGERS, AT_ONCE, lambda: partial(enter_and_exit, parallel_exit=True), "a manager, parallel_exit=True"),
+    "relay": Line(MANAGERS, RELAY, lambda: Relay().run),
+}
+
+ENDS: Mapping[str, Callable[[Callable[[], Any]], object]] = {
+    OURS: ParallelExecutor.execute_one,
+    RAW_THREADS: lambda func: threading.Thread(target=func).start(),
+}
+"""Starts a call that has not ended when the main thread ends, by the name of the contestant."""
+
+SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
+    "full": {
+        CALLS: (1, FEW, 100, 1_000, LARGE, HUGE),
+        LINKS: (1, 3, FEW, 30, 100, 300, 1_000),
+        MANAGERS: (1, 3, FEW, 30, 100, 300, 1_000),
+        UNFINISHED: (1, FEW, 100, 1_000, LARGE),
+    },
+    "quick": dict.fromkeys((CALLS, LINKS, MANAGERS, UNFINISHED), (1, FEW, 100, 1_000)),
+    "tiny": dict.fromkeys((CALLS, LINKS, MANAGERS, UNFINISHED), (1, FEW, 20)),
+}
+
+
+def time_items(line: Line, number: int) -> Seconds:
+    """How many seconds each item takes when there are ``number`` of them: the first time, and again."""
+    work = line.make()
+    seconds = []
+    for _ in range(1 + max(1, ITEMS // number)):
+        began = perf_counter()
+        work(number)
+        seconds.append(perf_counter() - began)
+    return {FIRST: seconds[0] / number, AGAIN: median(seconds[1:]) / number}
+
+
+def end_with_unfinished(contestant: str, calls: int) -> None:
+    """Starts calls that end when the main thread has ended; prints how many seconds each holds up the end.
+
+    Each waits for a byte from a pipe and hands it on, for the reason that ``Held`` gives. An ``atexit`` handler runs
+    when all calls have ended. The interpreter has threads joined before, as it has the library's calls waited for.
+    """
+    gate, opener = os.pipe()
+    start = ENDS[contestant]
+
+    def hand_on() -> None:
+        os.write(opener, os.read(gate, 1))
+
+    def hand_out() -> None:
+        threading.main_thread().join()
+        os.write(opener, b"1")
+
+    for each in (hand_out, *(hand_on for _ in range(calls - 1))):
+        start(each)
+    began = perf_counter()
+    atexit.register(lambda: print(json.dumps({AGAIN: (perf_counter() - began) / calls})))
+
+
+def try_most(calls: int) -> dict[str, float]:
+    """Asks for more calls at once than many systems allow; gives what became of them."""
+    begun: list[None] = []
+    is_refused = False
+    began = perf_counter()
+    try:
+        parallel_map(lambda _: begun.append(None), range(calls)).results()
+    except (RuntimeError, MemoryError):
+        is_refused = True
+    seconds = perf_counter() - began
+    map_calls(1_000)  # Whatever became of them, the library can be used.
+    return {"refused": is_refused, "calls that began": len(begun), "seconds": seconds}
+
+
+def measure(size: str) -> Report:
+    """Has each size take turns with ``FEW``, each turn in a new process."""
+    report = Report("sizes", "what does each call, link, manager and unfinished call cost, as they get more?")
+    for name, line in LINES.items():
+        measure_line(report, size, line, ("--again", name))
+    for contestant in ENDS:
+        item = "an unfinished call" if contestant == OURS else ""
+        measure_line(report, size, Line(UNFINISHED, contestant, lambda: map_calls, item), ("--end", contestant))
+    if MOST[size]:
+        report.notes[f"{MOST[size]:,} calls at once"] = in_fresh_process("sizes.py", "--most", str(MOST[size]))
+    return report
+
+
+def measure_line(report: Report, size: str, line: Line, arguments: Sequence[str]) -> None:
+    """Measures one line of a plot; the largest ratio is the one that has a goal."""
+    few: list[Seconds] = []
+    ratios = []
+    for number in SIZES[size][line.curve]:
+        if number != FEW:
+            turns = in_turns(number, ROUNDS_OF_LARGE.get(number, ROUNDS[size]), arguments)
+            few += [each for each, _ in turns]
+            add_figures(report, line, number, [each for _, each in turns])
+            if number > FEW:
+                ratios.append(Spread.of(many[AGAIN] / each[AGAIN] for each, many in turns))
+    add_figures(report, line, FEW, few)
+    if line.item:
+        work = f"{line.item}, at its dearest, of {FEW} to {SIZES[size][line.curve][-1]:,}"
+        largest = max(ratios, key=lambda ratio: ratio.median)
+        report.ratios.append(Ratio(work, f"{line.item} of {FEW}", largest, FLAT))
+
+
+def in_turns(number: int, rounds: int, arguments: Sequence[str]) -> list[tuple[Seconds, Seconds]]:
+    """Has ``FEW`` and another number take turns, each in a new process."""
+    few, many = (partial(in_fresh_process, "sizes.py", *arguments, str(each)) for each in (FEW, number))
+    return taking_turns({OURS: few, "many": many}, rounds)["many"]
+
+
+def add_figures(report: Report, line: Line, number: int, taken: Sequence[Seconds]) -> None:
+    """Adds what each of ``number`` items took; of our calls also what each took the first time."""
+    names = {AGAIN: line.contestant}
+    if line is LINES["map"]:
+        names[FIRST] = FIRST_TIME
+    for when, name in names.items():
+        spread = Spread.of(each[when] * 1e6 for each in taken)
+        report.figures.append(Figure(line.curve, name, f"{MICROSECONDS} each", spread, number))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--again"]:
+        print(json.dumps(time_items(LINES[sys.argv[2]], int(sys.argv[3]))))
+    elif sys.argv[1:2] == ["--end"]:
+        end_with_unfinished(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1:2] == ["--most"]:
+        print(json.dumps(try_most(int(sys.argv[2]))))
+    else:
+        main(measure, on_one_core=True)
