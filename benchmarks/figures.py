@@ -1,4 +1,4 @@
-"""The file figures.json, one figure a line: the ratios with a goal on each interpreter, and what the plots show."""
+"""The file figures.json, one figure a line: goals and real work on each interpreter, and what the plots show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from measuring import HERE, Report, cores
 FILE = HERE / "figures.json"
 
 Row = Dict[str, Any]
-"""A figure. It has the key ``goal``, or ``plot``, which names the plot that shows it."""
+"""A figure. It has the key ``goal``, or ``lines`` (real work), or ``plot``, which names the plot that shows it."""
 
 PLOTTED_WORK = {
     "round_trip": "round trip",
@@ -26,7 +26,12 @@ def rows_of(run: dict[str, Any]) -> list[Row]:
     """Returns the figures of a run that the file keeps."""
     reports = {script: Report.from_json(data) for script, data in run["reports"].items()}
     title = {"plot": "title", "text": f"{run['interpreter']}, {cores()} cores"}
-    return [*_goals(run["interpreter"], reports), title, *_plotted(reports)]
+    return [
+        *_goals(run["interpreter"], reports),
+        *_real_work(run["interpreter"], reports),
+        title,
+        *_plotted(reports),
+    ]
 
 
 def read(path: Path) -> list[Row]:
@@ -42,15 +47,17 @@ def write(path: Path, rows: list[Row]) -> None:
 
 
 def merge(old: list[Row], new: list[Row]) -> list[Row]:
-    """Returns the new figures, and the goals of other interpreters among the old ones.
+    """Returns the new figures, and the goals and the real work of other interpreters among the old ones.
 
     A newer patch release takes the place of the older one.
     """
-    replaced = {series(row["interpreter"]) for row in new if "goal" in row}
-    goals = [row for row in old if "goal" in row and series(row["interpreter"]) not in replaced]
-    goals.extend(row for row in new if "goal" in row)
-    goals.sort(key=lambda row: _key(series(row["interpreter"])))
-    return [*goals, *(row for row in new if "plot" in row)]
+    merged: list[Row] = []
+    for kind in ("goal", "lines"):
+        replaced = {series(row["interpreter"]) for row in new if kind in row}
+        rows = [row for row in old if kind in row and series(row["interpreter"]) not in replaced]
+        rows.extend(row for row in new if kind in row)
+        merged.extend(sorted(rows, key=lambda row: _key(series(row["interpreter"]))))
+    return [*merged, *(row for row in new if "plot" in row)]
 
 
 def series(interpreter: str) -> str:
@@ -75,6 +82,27 @@ def _goals(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
                     "goal": each.at_most,
                     "ratio": _short(each.spread.median),
                 }
+
+
+def _real_work(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
+    if "real_work" not in reports:
+        return
+    report = reports["real_work"]
+    ratios = {(each.work, each.against): each.spread for each in report.ratios}
+    for figure in report.figures:
+        row: Row = {
+            "interpreter": interpreter,
+            "work": figure.work,
+            "contestant": figure.contestant,
+            "lines": report.data[figure.work][figure.contestant],
+        }
+        spread = ratios.get((figure.work, figure.contestant))
+        if spread is None:
+            row["milliseconds"] = _short(figure.spread.median)
+        else:
+            row["ratio"] = _short(spread.median)
+            row["quartiles"] = [_short(spread.low), _short(spread.high)]
+        yield row
 
 
 def _plotted(reports: dict[str, Report]) -> Iterator[Row]:

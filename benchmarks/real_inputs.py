@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import Any, Iterator
+from typing import Any, Iterator, final
 from urllib.request import ProxyHandler, build_opener
 
 SECONDS_PER_ANSWER = 0.005
@@ -50,6 +50,7 @@ def count_primes(numbers: range) -> int:
     return sum(number > 1 and all(number % divisor for divisor in range(2, number)) for number in numbers)
 
 
+@final
 class Service:
     """A process that takes some time to start, like a database. The block of its ``with`` statement can ask it."""
 

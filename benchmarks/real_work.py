@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
 from time import perf_counter
-from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from measuring import OURS, Report, cores, has_gil, installed, main, taking_turns
 from real_inputs import Database, Service, count_primes, digest, fetch, http_server, write_files
@@ -28,7 +28,7 @@ LIMIT = 32
 REQUESTS = {"full": 200, "quick": 200, "tiny": 5}
 FILES_AND_BYTES = {"full": (64, 1_000_000), "quick": (64, 1_000_000), "tiny": (3, 1_000)}
 LOOKUPS = {"full": 10_000, "quick": 10_000, "tiny": 50}
-PRIMES_UP_TO = {"full": 4_000, "quick": 4_000, "tiny": 100}
+PRIMES_UP_TO = {"full": 12_000, "quick": 12_000, "tiny": 100}
 PARTS = 8
 SERVICES = ("mail", "search", "store")
 
@@ -242,8 +242,8 @@ class Work(NamedTuple):
     name: str
     function: str
     """Of each way, the function that does it."""
-    inputs: Tuple[Any, ...]
-    answers: List[Any]
+    inputs: tuple[Any, ...]
+    answers: list[Any]
     clean_up: Callable[[], None] = lambda: None
     """Ends what a turn leaves."""
 
@@ -291,7 +291,7 @@ def measure(size: str) -> Report:
             pairs = taking_turns(blocks, ROUNDS[work.function][size])
             report.add_figures(work.name, pairs, "ms", scale=1e3)
             report.add_ratios(work.name, pairs, {})
-            report.notes[f"{work.name}, lines of code"] = {
+            report.notes[f"{work.name}, lines of code"] = report.data[work.name] = {
                 name: lines_of_code(each) for name, each in functions.items()
             }
     return report
@@ -299,7 +299,7 @@ def measure(size: str) -> Report:
 
 def all_ways(left_out: dict[str, str]) -> list[Any]:
     """Gives all ways that there are here; notes the others in ``left_out``, with the reason."""
-    missing = {
+    missing: dict[Any, str] = {
         AsyncioToThread: "" if hasattr(asyncio, "to_thread") else "not in this Python",
         AnyioToThread: "" if hasattr(anyio, "amap") else "not installed, or older than its amap()",
         Joblib: "" if joblib is not None else "not installed",

@@ -53,6 +53,7 @@ SCRIPTS = (
     "cpu_bound",
     "idle",
     "scale",
+    "real_work",
     "timeline",
 )
 
