@@ -1,4 +1,4 @@
-"""The file figures.json, one figure a line: the goals on each interpreter, and one run for the plots and the tables."""
+"""The file figures.json, one figure a line: goals and real work on each interpreter, and a run for plots and tables."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
-from measuring import HERE, Figure, Ratio, Report, Spread, cores
+from measuring import HERE, Figure, Report, Spread, cores
 
 FILE = HERE / "figures.json"
 
 Row = Dict[str, Any]
-"""A figure. It has the key ``goal``; or ``plot``, which names the plot that shows it; or it belongs to the one run.
+"""A figure. It has the key ``goal``, or ``lines`` (real work), or ``plot``, which names the plot that shows it.
 
-Of the run there are: a row with the key ``run``; and for each script one with ``cores``, and those with its ``figure``s,
-``ratio``s and ``note``s.
+Or it belongs to the run that the page's tables show: a row with the key ``run``; for each script a row with ``cores``;
+and rows with a ``figure`` or a ``note`` of a script.
 """
 
 PLOTTED_WORK = {
@@ -27,31 +27,38 @@ PLOTTED_WORK = {
 """By script, the work that the plot of ratios has a panel for."""
 
 
+TABLED = (*PLOTTED_WORK, "all_cores", "scale", "sizes")
+"""The scripts whose figures the page shows or speaks of."""
+
+
 def rows_of(run: dict[str, Any]) -> list[Row]:
     """Returns the figures of a run that the file keeps."""
     reports = {script: Report.from_json(data) for script, data in run["reports"].items()}
     title = {"plot": "title", "text": f"{run['interpreter']}, {cores()} cores"}
-    return [*_goals(run["interpreter"], reports), title, *_plotted(reports), *_kept(run, reports)]
+    return [
+        *_goals(run["interpreter"], reports),
+        *_real_work(run["interpreter"], reports),
+        title,
+        *_plotted(reports),
+        *_tabled(run, reports),
+    ]
 
 
 def run_of(rows: list[Row]) -> dict[str, Any]:
-    """Makes the run out of the rows that the file keeps of it, with medians alone."""
-    reports: dict[str, Report] = {}
+    """Returns the run that the rows are of, as far as the page shows it."""
     run: dict[str, Any] = {}
+    reports: dict[str, Report] = {}
     for row in rows:
         if "run" in row:
-            run.update(row["run"])
+            run = row["run"]
         elif "cores" in row:
             reports[row["script"]] = Report(row["script"], "", cores=row["cores"])
+        elif "note" in row:
+            reports[row["script"]].notes[row["note"]] = row["values"]
         elif "figure" in row:
             work, contestant, unit, median, *calls = row["figure"]
             figure = Figure(work, contestant, unit, Spread(median, median, median), *calls)
             reports[row["script"]].figures.append(figure)
-        elif "note" in row:
-            reports[row["script"]].notes[row["note"]] = row["values"]
-        elif "script" in row:
-            work, against, median = row["ratio"]
-            reports[row["script"]].ratios.append(Ratio(work, against, Spread(median, median, median)))
     return {**run, "reports": {script: asdict(report) for script, report in reports.items()}}
 
 
@@ -68,15 +75,17 @@ def write(path: Path, rows: list[Row]) -> None:
 
 
 def merge(old: list[Row], new: list[Row]) -> list[Row]:
-    """Returns the new figures, and the goals of other interpreters among the old ones.
+    """Returns the new figures, and the goals and the real work of other interpreters among the old ones.
 
     A newer patch release takes the place of the older one.
     """
-    replaced = {series(row["interpreter"]) for row in new if "goal" in row}
-    goals = [row for row in old if "goal" in row and series(row["interpreter"]) not in replaced]
-    goals.extend(row for row in new if "goal" in row)
-    goals.sort(key=lambda row: _key(series(row["interpreter"])))
-    return [*goals, *(row for row in new if "goal" not in row)]
+    merged: list[Row] = []
+    for kind in ("goal", "lines"):
+        replaced = {series(row["interpreter"]) for row in new if kind in row}
+        rows = [row for row in old if kind in row and series(row["interpreter"]) not in replaced]
+        rows.extend(row for row in new if kind in row)
+        merged.extend(sorted(rows, key=lambda row: _key(series(row["interpreter"]))))
+    return [*merged, *(row for row in new if "goal" not in row and "lines" not in row)]
 
 
 def series(interpreter: str) -> str:
@@ -103,6 +112,27 @@ def _goals(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
                 }
 
 
+def _real_work(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
+    if "real_work" not in reports:
+        return
+    report = reports["real_work"]
+    ratios = {(each.work, each.against): each.spread for each in report.ratios}
+    for figure in report.figures:
+        row: Row = {
+            "interpreter": interpreter,
+            "work": figure.work,
+            "contestant": figure.contestant,
+            "lines": report.data[figure.work][figure.contestant],
+        }
+        spread = ratios.get((figure.work, figure.contestant))
+        if spread is None:
+            row["milliseconds"] = _short(figure.spread.median)
+        else:
+            row["ratio"] = _short(spread.median)
+            row["quartiles"] = [_short(spread.low), _short(spread.high)]
+        yield row
+
+
 def _plotted(reports: dict[str, Report]) -> Iterator[Row]:
     if reports.keys() >= PLOTTED_WORK.keys():
         for script, work in PLOTTED_WORK.items():
@@ -110,28 +140,22 @@ def _plotted(reports: dict[str, Report]) -> Iterator[Row]:
                 if each.work == work:
                     times = _short(1 / each.spread.median)
                     yield {"plot": "ratios", "work": work, "contestant": each.against, "times": times}
-    if "sizes" in reports:
-        for figure in reports["sizes"].figures:
-            line = {"work": figure.work, "contestant": figure.contestant}
-            yield {"plot": "sizes", **line, "size": figure.calls, "microseconds": _short(figure.spread.median)}
     if "timeline" in reports:
         for way, calls in reports["timeline"].data.items():
             spans = [[_short(begin, 3), _short(end, 3)] for begin, end in calls]
             yield {"plot": "timeline", "way": way, "seconds": spans}
 
 
-def _kept(run: dict[str, Any], reports: dict[str, Report]) -> Iterator[Row]:
+def _tabled(run: dict[str, Any], reports: dict[str, Report]) -> Iterator[Row]:
     yield {"run": {"interpreter": run["interpreter"], "machine": run["machine"]}}
-    for script, report in reports.items():
-        yield {"script": script, "cores": report.cores}
-        for figure in report.figures:
-            calls = [] if figure.calls is None else [figure.calls]
-            taken = [figure.work, figure.contestant, figure.unit, _short(figure.spread.median)]
-            yield {"script": script, "figure": [*taken, *calls]}
-        for ratio in report.ratios:
-            yield {"script": script, "ratio": [ratio.work, ratio.against, _short(ratio.spread.median)]}
-        for name, values in report.notes.items():
-            yield {"script": script, "note": name, "values": {key: _short(value) for key, value in values.items()}}
+    for script in TABLED:
+        if script in reports:
+            yield {"script": script, "cores": reports[script].cores}
+            for each in reports[script].figures:
+                figure = [each.work, each.contestant, each.unit, _short(each.spread.median)]
+                yield {"script": script, "figure": figure if each.calls is None else [*figure, each.calls]}
+            for name, values in reports[script].notes.items():
+                yield {"script": script, "note": name, "values": {key: _short(each) for key, each in values.items()}}
 
 
 def _short(value: float, digits: int = 5) -> float:

@@ -22,6 +22,7 @@ def write_page(run: dict[str, Any], rows: list[Row], page: Path) -> None:
         ("contestants", contestants_table(run)),
         ("all cores", all_cores_table(run)),
         ("scale", scale_table(run)),
+        ("real work", real_work_table(run, [row for row in rows if "lines" in row])),
     ):
         text = between_marks(text, mark, table)
     page.write_text(text, encoding="utf-8")
@@ -86,6 +87,27 @@ def _figures_table(run: dict[str, Any], columns: Mapping[str, tuple[str, str, in
     cells = [[name, *(found.get(column, NONE) for column in columns)] for name, found in rows.items()]
     used = "On one core" if cores == 1 else f"On {cores} cores"
     return f"{_measured_on(run)} {used}.\n\n{_table(['contestant', *columns], cells)}"
+
+
+def real_work_table(run: dict[str, Any], rows: list[Row]) -> str:
+    """How long real work takes, and in how many lines: a row for each work, on the interpreter that can do it."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        ratio = f"{number(row['milliseconds'])} ms" if row["contestant"] == OURS else f"{row['ratio']:.2f}"
+        lines = f"{row['lines']} line{'' if row['lines'] == 1 else 's'}"
+        found.setdefault((row["work"], row["interpreter"]), {})[row["contestant"]] = f"{ratio}, {lines}"
+    works = {work: name for work, name in found if name == run["interpreter"]}
+    for work, name in found:
+        works.setdefault(work, name)
+    contestants = list(dict.fromkeys(row["contestant"] for row in rows))
+    cells = [
+        [
+            work if name == run["interpreter"] else f"{work} ({name})",
+            *(found[work, name].get(each, NONE) for each in contestants),
+        ]
+        for work, name in works.items()
+    ]
+    return f"{_measured_on(run)}\n\n{_table(['work', *contestants], cells)}"
 
 
 def scale_table(run: dict[str, Any]) -> str:

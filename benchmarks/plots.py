@@ -69,7 +69,8 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
             figure.suptitle(title, fontsize=8, x=0.99, ha="right")
             drawn.append(_save(figure, folder / name))
     for work, name in SIZES.items():
-        plotted = [row for row in rows if row.get("plot") == "sizes" and row["work"] == work]
+        figures = [row["figure"] for row in rows if row.get("script") == "sizes" and "figure" in row]
+        plotted = [figure for figure in figures if figure[0] == work]
         if plotted:
             figure = draw_sizes(installed("matplotlib.pyplot"), plotted, title)
             drawn.append(_save(figure, folder / name))
@@ -112,25 +113,25 @@ def draw_ratios(pyplot: Any, rows: list[Row]) -> Any:
     return figure
 
 
-def draw_sizes(pyplot: Any, rows: list[Row], title: str) -> Any:
+def draw_sizes(pyplot: Any, figures: list[Any], title: str) -> Any:
     """Lines: what each of many costs, by how many there are; to be read on a phone, where a point is a pixel."""
     lines: dict[str, list[tuple[int, float]]] = {}
-    for row in rows:
-        lines.setdefault(row["contestant"], []).append((row["size"], row["microseconds"]))
+    for _, contestant, _, cost, size in figures:
+        lines.setdefault(contestant, []).append((size, cost))
     figure, axis = pyplot.subplots(figsize=(5, 3.4), layout="constrained")
     for index, (name, points) in enumerate(lines.items()):
         sizes, costs = zip(*sorted(points))
         is_ours = name.startswith(OURS)
         width, style = (2.4, "-") if is_ours else (1.4, "--")
         axis.plot(sizes, costs, style, color=COLOURS[index], linewidth=width, marker="o", markersize=4, label=name)
-    ticks = [10**power for power in range(6) if 10**power <= max(row["size"] for row in rows)]
+    ticks = [10**power for power in range(6) if 10**power <= max(figure[-1] for figure in figures)]
     axis.set(xscale="log", yscale="log", ylim=(1, None))
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.tick_params(labelsize=12)
     axis.grid(axis="y", linewidth=0.3)
-    axis.set_title(f"{MICROSECONDS} each, by the number of {rows[0]['work']}", loc="left", fontsize=12)
+    axis.set_title(f"{MICROSECONDS} each, by the number of {figures[0][0]}", loc="left", fontsize=12)
     figure.legend(loc="outside lower left", frameon=False, fontsize=11, borderaxespad=0)
     figure.text(0.99, 0.01, title, ha="right", fontsize=9)
     return figure

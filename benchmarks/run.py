@@ -54,6 +54,7 @@ SCRIPTS = (
     "idle",
     "scale",
     "sizes",
+    "real_work",
     "timeline",
 )
 
