@@ -1,12 +1,16 @@
-"""The page docs/performance.md: the figures of runs put between its marks, a column for each interpreter."""
+"""The page docs/performance.md: the figures of runs put between its marks, a column for each interpreter.
+
+uv run benchmarks/performance_page.py    # writes them again, from figures.json
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Mapping
 
-from figures import Row
-from measuring import MICROSECONDS, OURS, Report, number
+from figures import FILE, Row, read, run_of
+from measuring import HERE, MICROSECONDS, OURS, Report, number
+from page_sentences import conclusions, size_sentences
 
 NONE = "-"
 """What stands where nothing was measured."""
@@ -18,6 +22,8 @@ def write_page(run: dict[str, Any], rows: list[Row], page: Path) -> None:
     """Puts the tables of a run, and the goals on all interpreters, into the page."""
     text = page.read_text(encoding="utf-8")
     for mark, table in (
+        ("conclusions", conclusions(_reports(run), rows)),
+        *size_sentences(_reports(run), rows, run["interpreter"]).items(),
         ("goals", goals_table([row for row in rows if "goal" in row])),
         ("contestants", contestants_table(run)),
         ("all cores", all_cores_table(run)),
@@ -41,15 +47,19 @@ def between_marks(text: str, mark: str, content: str) -> str:
 def goals_table(rows: list[Row]) -> str:
     """The ratios that there is a goal for, on all interpreters."""
     interpreters = list(dict.fromkeys(row["interpreter"] for row in rows))
-    lines: dict[tuple[str, str, float], dict[str, str]] = {}
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    goals: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         verdict = "" if row["ratio"] <= row["goal"] else " **short**"
-        line = lines.setdefault((row["work"], row["against"], row["goal"]), {})
-        line[row["interpreter"]] = f"{row['ratio']:.2f}{verdict}"
-    cells = [
-        [work, against, f"{goal:.2f}", *(found.get(name, NONE) for name in interpreters)]
-        for (work, against, goal), found in lines.items()
-    ]
+        work = row["work"], row["against"]
+        lines.setdefault(work, {})[row["interpreter"]] = f"{row['ratio']:.2f}{verdict}"
+        # A goal may differ between interpreters.
+        goals.setdefault(work, {}).setdefault(f"{row['goal']:.2f}", row["interpreter"])
+    cells = []
+    for work, found in lines.items():
+        first, *others = goals[work].items()
+        at_most = "; ".join([first[0], *(f"{goal} on {interpreter}" for goal, interpreter in others)])
+        cells.append([*work, at_most, *(found.get(name, NONE) for name in interpreters)])
     return _table(["work", "against", "at most", *interpreters], cells)
 
 
@@ -137,3 +147,8 @@ def _measured_on(run: dict[str, Any]) -> str:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    kept = read(FILE)
+    write_page(run_of(kept), kept, HERE.parent / "docs" / PAGE)

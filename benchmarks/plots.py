@@ -38,6 +38,7 @@ MATPLOTLIB = {
     # The same figures give the same file.
     "svg.hashsalt": "parallel",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial"],
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

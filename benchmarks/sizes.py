@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import random
 import sys
 import threading
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from time import perf_counter, process_time
 from typing import Any, Callable, Dict, Mapping, Sequence
 
 from contestants import UNBOUNDED, UNBOUNDED_POOL, Pool
-from measuring import MICROSECONDS, OURS, Figure, Ratio, Report, Spread, in_fresh_process, main, taking_turns
+from measuring import MICROSECONDS, OURS, Figure, Ratio, Report, Spread, in_fresh_process, main
 from scale import chain_links
 from with_block import Manager
 
@@ -28,15 +29,18 @@ FEW = 10
 FLAT = 2.0
 """How much more each of many may cost than each of ``FEW``."""
 
-ITEMS = 5_000
+ITEMS = 2_000
 """How many items a process handles after the first time, or one time the size if that is more; the median counts."""
 
 MOST = {"full": 50_000, "quick": 0, "tiny": 0}
 """A number of calls at once that many systems refuse."""
 
-ROUNDS = {"full": 9, "quick": 3, "tiny": 1}
-LARGE, HUGE = 10_000, 30_000
-ROUNDS_OF_LARGE = {LARGE: 3, HUGE: 1}
+ROUNDS = {"full": 7, "quick": 3, "tiny": 1}
+ROUNDS_OF_OTHERS = {"full": 3, "quick": 1, "tiny": 1}
+LARGE = 10_000
+ROUNDS_OF_LARGE = {LARGE: 3}
+
+draw = random.Random(1)  # noqa: S311  # The same order in each run.
 
 # On one core, a process that never waits uses as much processor time as passes, but for what other programs use.
 clock = process_time if hasattr(os, "sched_setaffinity") else perf_counter
@@ -137,7 +141,9 @@ LINES = {
     "chain": Line(LINKS, OURS, lambda: chain_links, "a link"),
     "pool": Line(LINKS, UNBOUNDED_POOL, by_hand),
     "in_turn": Line(MANAGERS, OURS, lambda: enter_and_exit, "a manager"),
-    "at_once": Line(MANAGERS, EXITS_AT_ONCE, lambda: partial(enter_and_exit, parallel_exit=True), "a manager, parallel_exit=True"),
+    "at_once": Line(
+        MANAGERS, EXITS_AT_ONCE, lambda: partial(enter_and_exit, parallel_exit=True), "a manager, parallel_exit=True"
+    ),
     "raw_in_turn": Line(MANAGERS, RAW_IN_TURN, lambda: RawThreads(exit_at_once=False).run),
     "raw_at_once": Line(MANAGERS, RAW_AT_ONCE, lambda: RawThreads(exit_at_once=True).run),
 }
@@ -150,7 +156,7 @@ ENDS: Mapping[str, Callable[[Callable[[], Any]], object]] = {
 
 SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
     "full": {
-        CALLS: (1, FEW, 100, 1_000, LARGE, HUGE),
+        CALLS: (1, FEW, 100, 1_000, LARGE),
         LINKS: (1, 3, FEW, 30, 100, 300, 1_000),
         MANAGERS: (1, 3, FEW, 30, 100, 300, 1_000),
         UNFINISHED: (1, FEW, 100, 1_000, LARGE),
@@ -161,13 +167,16 @@ SIZES: Mapping[str, Mapping[str, Sequence[int]]] = {
 
 
 def time_items(line: Line, number: int) -> Seconds:
-    """How many seconds each item takes when there are ``number`` of them: the first time, and again."""
+    """How many seconds each of so many items takes, the first time and again; nothing if there are no threads left."""
     work = line.make()
     seconds = []
-    for _ in range(1 + max(1, ITEMS // number)):
-        began = clock()
-        work(number)
-        seconds.append(clock() - began)
+    try:
+        for _ in range(1 + max(1, ITEMS // number)):
+            began = clock()
+            work(number)
+            seconds.append(clock() - began)
+    except (RuntimeError, MemoryError):
+        return {}
     return {FIRST: seconds[0] / number, AGAIN: median(seconds[1:]) / number}
 
 
@@ -195,6 +204,8 @@ def end_with_unfinished(contestant: str, calls: int) -> None:
 
 def try_most(calls: int) -> dict[str, float]:
     """Asks for more calls at once than many systems allow; gives what became of them."""
+    # The C library loads code when the first thread ends, and aborts the process if there is no memory left to map.
+    start_threads(1)
     begun: list[None] = []
     is_refused = False
     began = perf_counter()
@@ -208,7 +219,7 @@ def try_most(calls: int) -> dict[str, float]:
 
 
 def measure(size: str) -> Report:
-    """Has each size take turns with ``FEW``, each turn in a new process."""
+    """Has the sizes of each line take turns, in an order drawn anew for each round, each in a new process."""
     report = Report("sizes", "what does each call, link, manager and unfinished call cost, as they get more?")
     for name, line in LINES.items():
         measure_line(report, size, line, ("--again", name))
@@ -222,26 +233,25 @@ def measure(size: str) -> Report:
 
 def measure_line(report: Report, size: str, line: Line, arguments: Sequence[str]) -> None:
     """Measures one line of a plot; the largest ratio is the one that has a goal."""
-    few: list[Seconds] = []
+    sizes = SIZES[size][line.curve]
+    rounds = ROUNDS[size] if line.item else ROUNDS_OF_OTHERS[size]
+    taken: dict[int, list[Seconds]] = {number: [] for number in sizes}
+    for number_of_round in range(rounds):
+        turns = [number for number in sizes if number_of_round < ROUNDS_OF_LARGE.get(number, rounds)]
+        for number in draw.sample(turns, len(turns)):
+            taken[number].append(in_fresh_process("sizes.py", *arguments, str(number)))
     ratios = []
-    for number in SIZES[size][line.curve]:
-        if number != FEW:
-            turns = in_turns(number, ROUNDS_OF_LARGE.get(number, ROUNDS[size]), arguments)
-            few += [each for each, _ in turns]
-            add_figures(report, line, number, [each for _, each in turns])
-            if number > FEW:
-                ratios.append(Spread.of(many[AGAIN] / each[AGAIN] for each, many in turns))
-    add_figures(report, line, FEW, few)
+    for number, each in taken.items():
+        if not all(each):
+            report.left_out[f"{number:,} {line.curve}, {line.contestant}"] = "the system refused so many threads"
+            continue
+        add_figures(report, line, number, each)
+        if number > FEW:
+            ratios.append(Spread.of(many[AGAIN] / few[AGAIN] for many, few in zip(each, taken[FEW])))
     if line.item:
-        work = f"{line.item}, at its dearest, of {FEW} to {SIZES[size][line.curve][-1]:,}"
+        work = f"{line.item}, at its dearest, of {FEW} to {sizes[-1]:,}"
         largest = max(ratios, key=lambda ratio: ratio.median)
         report.ratios.append(Ratio(work, f"{line.item} of {FEW}", largest, FLAT))
-
-
-def in_turns(number: int, rounds: int, arguments: Sequence[str]) -> list[tuple[Seconds, Seconds]]:
-    """Has ``FEW`` and another number take turns, each in a new process."""
-    few, many = (partial(in_fresh_process, "sizes.py", *arguments, str(each)) for each in (FEW, number))
-    return taking_turns({OURS: few, "many": many}, rounds)["many"]
 
 
 def add_figures(report: Report, line: Line, number: int, taken: Sequence[Seconds]) -> None:
