@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import random
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from time import perf_counter, process_time
 from typing import Any, Callable, Dict, Mapping, Sequence
 
 from contestants import UNBOUNDED, UNBOUNDED_POOL, Pool
-from measuring import MICROSECONDS, OURS, Figure, Ratio, Report, Spread, in_fresh_process, main
+from measuring import HERE, MICROSECONDS, OURS, Figure, Ratio, Report, Spread, in_fresh_process, main
 from scale import chain_links
 from with_block import Manager
 
@@ -204,8 +205,6 @@ def end_with_unfinished(contestant: str, calls: int) -> None:
 
 def try_most(calls: int) -> dict[str, float]:
     """Asks for more calls at once than many systems allow; gives what became of them."""
-    # The C library loads code when the first thread ends, and aborts the process if there is no memory left to map.
-    start_threads(1)
     begun: list[None] = []
     is_refused = False
     began = perf_counter()
@@ -227,7 +226,11 @@ def measure(size: str) -> Report:
         item = "an unfinished call" if contestant == OURS else ""
         measure_line(report, size, Line(UNFINISHED, contestant, lambda: map_calls, item), ("--end", contestant))
     if MOST[size]:
-        report.notes[f"{MOST[size]:,} calls at once"] = in_fresh_process("sizes.py", "--most", str(MOST[size]))
+        # Not ``in_fresh_process``: where no memory is left to map, the C library may abort the process as it ends.
+        command = [sys.executable, str(HERE / "sizes.py"), "--most", str(MOST[size])]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        seen = json.loads(done.stdout) if done.stdout else {"refused": True}
+        report.notes[f"{MOST[size]:,} calls at once"] = {**seen, "exit status": done.returncode}
     return report
 
 
@@ -270,6 +273,6 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["--end"]:
         end_with_unfinished(sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1:2] == ["--most"]:
-        print(json.dumps(try_most(int(sys.argv[2]))))
+        print(json.dumps(try_most(int(sys.argv[2]))), flush=True)
     else:
         main(measure, on_one_core=True)
