@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
-from measuring import HERE, Figure, Report, Spread, cores
+from measuring import HERE, OURS, Figure, Report, Spread, cores
 
 FILE = HERE / "figures.json"
 
@@ -113,24 +113,21 @@ def _goals(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
 
 
 def _real_work(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
-    if "real_work" not in reports:
-        return
-    report = reports["real_work"]
-    ratios = {(each.work, each.against): each.spread for each in report.ratios}
-    for figure in report.figures:
-        row: Row = {
-            "interpreter": interpreter,
-            "work": figure.work,
-            "contestant": figure.contestant,
-            "lines": report.data[figure.work][figure.contestant],
-        }
-        spread = ratios.get((figure.work, figure.contestant))
-        if spread is None:
-            row["milliseconds"] = _short(figure.spread.median)
-        else:
-            row["ratio"] = _short(spread.median)
-            row["quartiles"] = [_short(spread.low), _short(spread.high)]
-        yield row
+    if "real_work" in reports:
+        report = reports["real_work"]
+        for figure in report.figures:
+            if figure.contestant == OURS:
+                ratios = {each.against: each.spread for each in report.ratios if each.work == figure.work}
+                yield {
+                    "interpreter": interpreter,
+                    "work": figure.work,
+                    "milliseconds": _short(figure.spread.median),
+                    "lines": report.data[figure.work],
+                    "ratios": {
+                        name: [_short(value, 3) for value in (spread.median, spread.low, spread.high)]
+                        for name, spread in ratios.items()
+                    },
+                }
 
 
 def _plotted(reports: dict[str, Report]) -> Iterator[Row]:

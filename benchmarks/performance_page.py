@@ -100,24 +100,23 @@ def _figures_table(run: dict[str, Any], columns: Mapping[str, tuple[str, str, in
 
 
 def real_work_table(run: dict[str, Any], rows: list[Row]) -> str:
-    """How long real work takes, and in how many lines: a row for each work, on the interpreter that can do it."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for row in rows:
-        ratio = f"{number(row['milliseconds'])} ms" if row["contestant"] == OURS else f"{row['ratio']:.2f}"
-        lines = f"{row['lines']} line{'' if row['lines'] == 1 else 's'}"
-        found.setdefault((row["work"], row["interpreter"]), {})[row["contestant"]] = f"{ratio}, {lines}"
-    works = {work: name for work, name in found if name == run["interpreter"]}
-    for work, name in found:
-        works.setdefault(work, name)
-    contestants = list(dict.fromkeys(row["contestant"] for row in rows))
-    cells = [
-        [
-            work if name == run["interpreter"] else f"{work} ({name})",
-            *(found[work, name].get(each, NONE) for each in contestants),
-        ]
-        for work, name in works.items()
-    ]
-    return f"{_measured_on(run)}\n\n{_table(['work', *contestants], cells)}"
+    """How long real work takes, and in how many lines: a row for each work, on an interpreter that can do it."""
+    # The last one counts: a row of the run's own interpreter, if there is one.
+    of_work = {row["work"]: row for row in sorted(rows, key=lambda row: bool(row["interpreter"] == run["interpreter"]))}
+    others = list(dict.fromkeys(name for row in rows for name in row["ratios"]))
+    cells = []
+    for work, row in of_work.items():
+        times = {OURS: f"{number(row['milliseconds'])} ms"}
+        times.update({name: f"{ratio:.2f}" for name, (ratio, _, _) in row["ratios"].items()})
+        where = "" if row["interpreter"] == run["interpreter"] else f" ({row['interpreter']})"
+        cells.append([work + where, *(_with_lines(times, row["lines"], name) for name in [OURS, *others])])
+    return f"{_measured_on(run)}\n\n{_table(['work', OURS, *others], cells)}"
+
+
+def _with_lines(times: dict[str, str], lines: dict[str, int], name: str) -> str:
+    if name not in times:
+        return NONE
+    return f"{times[name]}, {lines[name]} line{'' if lines[name] == 1 else 's'}"
 
 
 def scale_table(run: dict[str, Any]) -> str:
