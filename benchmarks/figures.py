@@ -1,17 +1,22 @@
-"""The file figures.json, one figure a line: the ratios with a goal on each interpreter, and what the plots show."""
+"""The file figures.json, one figure a line: goals and real work on each interpreter, and a run for plots and tables."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
-from measuring import HERE, Report, cores
+from measuring import HERE, OURS, Figure, Report, Spread, cores
 
 FILE = HERE / "figures.json"
 
 Row = Dict[str, Any]
-"""A figure. It has the key ``goal``, or ``plot``, which names the plot that shows it."""
+"""A figure. It has the key ``goal``, or ``lines`` (real work), or ``plot``, which names the plot that shows it.
+
+Or it belongs to the run that the page's tables show: a row with the key ``run``; for each script a row with ``cores``;
+and rows with a ``figure`` or a ``note`` of a script.
+"""
 
 PLOTTED_WORK = {
     "round_trip": "round trip",
@@ -22,11 +27,39 @@ PLOTTED_WORK = {
 """By script, the work that the plot of ratios has a panel for."""
 
 
+TABLED = (*PLOTTED_WORK, "all_cores", "scale", "sizes")
+"""The scripts whose figures the page shows or speaks of."""
+
+
 def rows_of(run: dict[str, Any]) -> list[Row]:
     """Returns the figures of a run that the file keeps."""
     reports = {script: Report.from_json(data) for script, data in run["reports"].items()}
     title = {"plot": "title", "text": f"{run['interpreter']}, {cores()} cores"}
-    return [*_goals(run["interpreter"], reports), title, *_plotted(reports)]
+    return [
+        *_goals(run["interpreter"], reports),
+        *_real_work(run["interpreter"], reports),
+        title,
+        *_plotted(reports),
+        *_tabled(run, reports),
+    ]
+
+
+def run_of(rows: list[Row]) -> dict[str, Any]:
+    """Returns the run that the rows are of, as far as the page shows it."""
+    run: dict[str, Any] = {}
+    reports: dict[str, Report] = {}
+    for row in rows:
+        if "run" in row:
+            run = row["run"]
+        elif "cores" in row:
+            reports[row["script"]] = Report(row["script"], "", cores=row["cores"])
+        elif "note" in row:
+            reports[row["script"]].notes[row["note"]] = row["values"]
+        elif "figure" in row:
+            work, contestant, unit, median, *calls = row["figure"]
+            figure = Figure(work, contestant, unit, Spread(median, median, median), *calls)
+            reports[row["script"]].figures.append(figure)
+    return {**run, "reports": {script: asdict(report) for script, report in reports.items()}}
 
 
 def read(path: Path) -> list[Row]:
@@ -42,15 +75,17 @@ def write(path: Path, rows: list[Row]) -> None:
 
 
 def merge(old: list[Row], new: list[Row]) -> list[Row]:
-    """Returns the new figures, and the goals of other interpreters among the old ones.
+    """Returns the new figures, and the goals and the real work of other interpreters among the old ones.
 
     A newer patch release takes the place of the older one.
     """
-    replaced = {series(row["interpreter"]) for row in new if "goal" in row}
-    goals = [row for row in old if "goal" in row and series(row["interpreter"]) not in replaced]
-    goals.extend(row for row in new if "goal" in row)
-    goals.sort(key=lambda row: _key(series(row["interpreter"])))
-    return [*goals, *(row for row in new if "plot" in row)]
+    merged: list[Row] = []
+    for kind in ("goal", "lines"):
+        replaced = {series(row["interpreter"]) for row in new if kind in row}
+        rows = [row for row in old if kind in row and series(row["interpreter"]) not in replaced]
+        rows.extend(row for row in new if kind in row)
+        merged.extend(sorted(rows, key=lambda row: _key(series(row["interpreter"]))))
+    return [*merged, *(row for row in new if "goal" not in row and "lines" not in row)]
 
 
 def series(interpreter: str) -> str:
@@ -77,6 +112,24 @@ def _goals(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
                 }
 
 
+def _real_work(interpreter: str, reports: dict[str, Report]) -> Iterator[Row]:
+    if "real_work" in reports:
+        report = reports["real_work"]
+        for figure in report.figures:
+            if figure.contestant == OURS:
+                ratios = {each.against: each.spread for each in report.ratios if each.work == figure.work}
+                yield {
+                    "interpreter": interpreter,
+                    "work": figure.work,
+                    "milliseconds": _short(figure.spread.median),
+                    "lines": report.data[figure.work],
+                    "ratios": {
+                        name: [_short(value, 3) for value in (spread.median, spread.low, spread.high)]
+                        for name, spread in ratios.items()
+                    },
+                }
+
+
 def _plotted(reports: dict[str, Report]) -> Iterator[Row]:
     if reports.keys() >= PLOTTED_WORK.keys():
         for script, work in PLOTTED_WORK.items():
@@ -84,15 +137,22 @@ def _plotted(reports: dict[str, Report]) -> Iterator[Row]:
                 if each.work == work:
                     times = _short(1 / each.spread.median)
                     yield {"plot": "ratios", "work": work, "contestant": each.against, "times": times}
-    if "fan_out" in reports:
-        for figure in reports["fan_out"].figures:
-            if figure.calls is not None:
-                cost = _short(figure.spread.median)
-                yield {"plot": "costs", "contestant": figure.contestant, "calls": figure.calls, "microseconds": cost}
     if "timeline" in reports:
         for way, calls in reports["timeline"].data.items():
             spans = [[_short(begin, 3), _short(end, 3)] for begin, end in calls]
             yield {"plot": "timeline", "way": way, "seconds": spans}
+
+
+def _tabled(run: dict[str, Any], reports: dict[str, Report]) -> Iterator[Row]:
+    yield {"run": {"interpreter": run["interpreter"], "machine": run["machine"]}}
+    for script in TABLED:
+        if script in reports:
+            yield {"script": script, "cores": reports[script].cores}
+            for each in reports[script].figures:
+                figure = [each.work, each.contestant, each.unit, _short(each.spread.median)]
+                yield {"script": script, "figure": figure if each.calls is None else [*figure, each.calls]}
+            for name, values in reports[script].notes.items():
+                yield {"script": script, "note": name, "values": {key: _short(each) for key, each in values.items()}}
 
 
 def _short(value: float, digits: int = 5) -> float:

@@ -1,12 +1,16 @@
-"""The page docs/performance.md: the figures of runs put between its marks, a column for each interpreter."""
+"""The page docs/performance.md: the figures of runs put between its marks, a column for each interpreter.
+
+uv run benchmarks/performance_page.py    # writes them again, from figures.json
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Mapping
 
-from figures import Row
-from measuring import MICROSECONDS, OURS, Report, number
+from figures import FILE, Row, read, run_of
+from measuring import HERE, MICROSECONDS, OURS, Report, number
+from page_sentences import conclusions, size_sentences
 
 NONE = "-"
 """What stands where nothing was measured."""
@@ -18,10 +22,13 @@ def write_page(run: dict[str, Any], rows: list[Row], page: Path) -> None:
     """Puts the tables of a run, and the goals on all interpreters, into the page."""
     text = page.read_text(encoding="utf-8")
     for mark, table in (
+        ("conclusions", conclusions(_reports(run), rows)),
+        *size_sentences(_reports(run), rows, run["interpreter"]).items(),
         ("goals", goals_table([row for row in rows if "goal" in row])),
         ("contestants", contestants_table(run)),
         ("all cores", all_cores_table(run)),
         ("scale", scale_table(run)),
+        ("real work", real_work_table(run, [row for row in rows if "lines" in row])),
     ):
         text = between_marks(text, mark, table)
     page.write_text(text, encoding="utf-8")
@@ -40,15 +47,19 @@ def between_marks(text: str, mark: str, content: str) -> str:
 def goals_table(rows: list[Row]) -> str:
     """The ratios that there is a goal for, on all interpreters."""
     interpreters = list(dict.fromkeys(row["interpreter"] for row in rows))
-    lines: dict[tuple[str, str, float], dict[str, str]] = {}
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    goals: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         verdict = "" if row["ratio"] <= row["goal"] else " **short**"
-        line = lines.setdefault((row["work"], row["against"], row["goal"]), {})
-        line[row["interpreter"]] = f"{row['ratio']:.2f}{verdict}"
-    cells = [
-        [work, against, f"{goal:.2f}", *(found.get(name, NONE) for name in interpreters)]
-        for (work, against, goal), found in lines.items()
-    ]
+        work = row["work"], row["against"]
+        lines.setdefault(work, {})[row["interpreter"]] = f"{row['ratio']:.2f}{verdict}"
+        # A goal may differ between interpreters.
+        goals.setdefault(work, {}).setdefault(f"{row['goal']:.2f}", row["interpreter"])
+    cells = []
+    for work, found in lines.items():
+        first, *others = goals[work].items()
+        at_most = "; ".join([first[0], *(f"{goal} on {interpreter}" for goal, interpreter in others)])
+        cells.append([*work, at_most, *(found.get(name, NONE) for name in interpreters)])
     return _table(["work", "against", "at most", *interpreters], cells)
 
 
@@ -88,6 +99,26 @@ def _figures_table(run: dict[str, Any], columns: Mapping[str, tuple[str, str, in
     return f"{_measured_on(run)} {used}.\n\n{_table(['contestant', *columns], cells)}"
 
 
+def real_work_table(run: dict[str, Any], rows: list[Row]) -> str:
+    """How long real work takes, and in how many lines: a row for each work, on an interpreter that can do it."""
+    # The last one counts: a row of the run's own interpreter, if there is one.
+    of_work = {row["work"]: row for row in sorted(rows, key=lambda row: bool(row["interpreter"] == run["interpreter"]))}
+    others = list(dict.fromkeys(name for row in rows for name in row["ratios"]))
+    cells = []
+    for work, row in of_work.items():
+        times = {OURS: f"{number(row['milliseconds'])} ms"}
+        times.update({name: f"{ratio:.2f}" for name, (ratio, _, _) in row["ratios"].items()})
+        where = "" if row["interpreter"] == run["interpreter"] else f" ({row['interpreter']})"
+        cells.append([work + where, *(_with_lines(times, row["lines"], name) for name in [OURS, *others])])
+    return f"{_measured_on(run)}\n\n{_table(['work', OURS, *others], cells)}"
+
+
+def _with_lines(times: dict[str, str], lines: dict[str, int], name: str) -> str:
+    if name not in times:
+        return NONE
+    return f"{times[name]}, {lines[name]} line{'' if lines[name] == 1 else 's'}"
+
+
 def scale_table(run: dict[str, Any]) -> str:
     """What very many calls, managers and links took, and left behind, in one run."""
     columns = {
@@ -115,3 +146,8 @@ def _measured_on(run: dict[str, Any]) -> str:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    kept = read(FILE)
+    write_page(run_of(kept), kept, HERE.parent / "docs" / PAGE)

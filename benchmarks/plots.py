@@ -16,7 +16,14 @@ DOCS = HERE.parent / "docs"
 OURS_COLOUR, OTHER_COLOUR, GOAL_COLOUR, TEXT_COLOUR = "#2563a8", "#9aa7b4", "#c2410c", "#4a5560"
 COLOURS = ("#2563a8", "#c2410c", "#2e8b57", "#7a4fa3", "#b8860b", "#6b7280", "#d1569b", "#0f8b8d", "#8c564b")
 
-RATIOS, COSTS, TIMELINE = "performance-ratios.svg", "performance-costs.svg", "performance-timeline.svg"
+RATIOS, TIMELINE = "performance-ratios.svg", "performance-timeline.svg"
+SIZES = {
+    "calls": "performance-calls.svg",
+    "links": "performance-links.svg",
+    "managers": "performance-managers.svg",
+    "unfinished calls": "performance-end.svg",
+}
+"""By what there are many of, the plot of what each costs."""
 
 HEADINGS = (
     "A call and its result: time, as a multiple of ours",
@@ -31,6 +38,7 @@ MATPLOTLIB = {
     # The same figures give the same file.
     "svg.hashsalt": "parallel",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial"],
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,16 +62,25 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
     drawn = []
     for plot, name, draw_one in (
         ("ratios", RATIOS, draw_ratios),
-        ("costs", COSTS, draw_costs),
         ("timeline", TIMELINE, draw_timeline),
     ):
         plotted = [row for row in rows if row.get("plot") == plot]
         if plotted:
             figure = draw_one(installed("matplotlib.pyplot"), plotted)
             figure.suptitle(title, fontsize=8, x=0.99, ha="right")
-            figure.savefig(folder / name, metadata={"Date": None})
-            drawn.append(folder / name)
+            drawn.append(_save(figure, folder / name))
+    for work, name in SIZES.items():
+        figures = [row["figure"] for row in rows if row.get("script") == "sizes" and "figure" in row]
+        plotted = [figure for figure in figures if figure[0] == work]
+        if plotted:
+            figure = draw_sizes(installed("matplotlib.pyplot"), plotted, title)
+            drawn.append(_save(figure, folder / name))
     return drawn
+
+
+def _save(figure: Any, file: Path) -> Path:
+    figure.savefig(file, metadata={"Date": None})
+    return file
 
 
 def draw_ratios(pyplot: Any, rows: list[Row]) -> Any:
@@ -97,33 +114,27 @@ def draw_ratios(pyplot: Any, rows: list[Row]) -> Any:
     return figure
 
 
-def draw_costs(pyplot: Any, rows: list[Row]) -> Any:
-    """Lines: the cost of each call, by the number of calls made at once."""
+def draw_sizes(pyplot: Any, figures: list[Any], title: str) -> Any:
+    """Lines: what each of many costs, by how many there are; to be read on a phone, where a point is a pixel."""
     lines: dict[str, list[tuple[int, float]]] = {}
-    for row in rows:
-        lines.setdefault(row["contestant"], []).append((row["calls"], row["microseconds"]))
-    figure, axis = pyplot.subplots(figsize=(7, 3.8), layout="constrained")
+    for _, contestant, _, cost, size in figures:
+        lines.setdefault(contestant, []).append((size, cost))
+    figure, axis = pyplot.subplots(figsize=(5, 3.4), layout="constrained")
     for index, (name, points) in enumerate(lines.items()):
-        axis.plot(
-            [calls for calls, _ in points],
-            [cost for _, cost in points],
-            color=COLOURS[index % len(COLOURS)],
-            linewidth=2.2 if name == OURS else 1.1,
-            marker="o",
-            markersize=4 if name == OURS else 2.5,
-            label=name,
-            zorder=3 if name == OURS else 2,
-        )
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlabel("calls at once")
-    axis.set_ylabel(f"{MICROSECONDS} per call")
-    ticks = sorted({calls for points in lines.values() for calls, _ in points})
-    axis.set_xticks(ticks, [f"{calls:,}" for calls in ticks])
+        sizes, costs = zip(*sorted(points))
+        is_ours = name.startswith(OURS)
+        width, style = (2.4, "-") if is_ours else (1.4, "--")
+        axis.plot(sizes, costs, style, color=COLOURS[index], linewidth=width, marker="o", markersize=4, label=name)
+    ticks = [10**power for power in range(6) if 10**power <= max(figure[-1] for figure in figures)]
+    axis.set(xscale="log", yscale="log", ylim=(1, None))
+    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
+    axis.tick_params(labelsize=12)
     axis.grid(axis="y", linewidth=0.3)
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    axis.set_title(f"{MICROSECONDS} each, by the number of {figures[0][0]}", loc="left", fontsize=12)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=11, borderaxespad=0)
+    figure.text(0.99, 0.01, title, ha="right", fontsize=9)
     return figure
 
 

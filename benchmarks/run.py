@@ -36,7 +36,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Sequence
 
-from figures import FILE, merge, read, rows_of, write
+from figures import FILE, merge, read, rows_of, run_of, write
 from measuring import HERE, SIZES, Report, as_text, interpreter, machine, ratio_rows
 from performance_page import PAGE, write_page
 from plots import DOCS, draw
@@ -53,6 +53,8 @@ SCRIPTS = (
     "cpu_bound",
     "idle",
     "scale",
+    "sizes",
+    "real_work",
     "timeline",
 )
 
@@ -96,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = merge(read(FILE), rows)
         write(FILE, rows)
         draw(rows, DOCS)
-        write_page(run, rows, DOCS / PAGE)
+        write_page(run_of(rows), rows, DOCS / PAGE)
         print(f"Written into {DOCS} and {FILE}")
 
 

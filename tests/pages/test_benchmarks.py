@@ -27,11 +27,15 @@ SCRIPTS = (
     "idle",
     "import_time",
     "limit",
+    "real_work",
     "round_trip",
     "scale",
+    "sizes",
     "timeline",
     "with_block",
 )
+
+MARKS_OF_SENTENCES = ("conclusions", "calls", "links", "managers", "unfinished calls")
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="benchmarks/ is in the repository only")
 
@@ -101,7 +105,7 @@ def test_the_runner_shows_goals_and_writes_all_figures(tmp_path: Path) -> None:
 def test_the_page_has_marks_for_all_tables() -> None:
     page = BENCHMARKS.parent / "docs" / "performance.md"
     text = page.read_text(encoding="utf-8")
-    for mark in ("goals", "contestants", "all cores", "scale"):
+    for mark in (*MARKS_OF_SENTENCES, "goals", "contestants", "all cores", "scale", "real work"):
         begin, end = text.find(f"<!-- {mark}: begin -->"), text.find(f"<!-- {mark}: end -->")
         assert 0 <= begin < end
 
@@ -118,9 +122,9 @@ from performance_page import write_page
 
 folder = Path({str(tmp_path)!r})
 file = folder / "figures.json"
-NAMES = ("round_trip", "chain", "fan_out", "with_block", "all_cores", "scale")
-MARKS = ("goals", "contestants", "all cores", "scale")
-marks = [f"<!-- {{mark}}: begin -->\\nold\\n<!-- {{mark}}: end -->\\n" for mark in MARKS]
+NAMES = ("round_trip", "chain", "fan_out", "with_block", "all_cores", "scale", "sizes", "real_work")
+MARKS = (*{MARKS_OF_SENTENCES}, "goals", "contestants", "all cores", "scale", "real work")
+marks = [f"<!-- {{mark}}: begin -->\\nOUTDATED\\n<!-- {{mark}}: end -->\\n" for mark in MARKS]
 (folder / "performance.md").write_text("before\\n" + "".join(marks) + "after\\n", encoding="utf-8")
 for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
     spread = Spread(value, value, value)
@@ -128,6 +132,11 @@ for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
     reports["round_trip"].ratios.append(Ratio("work", "another", spread, 1.0))
     reports["round_trip"].figures.append(Figure("round trip", "parallel", "s", spread))
     reports["scale"].notes["3 things"] = {{"seconds": value}}
+    real = reports["real_work"]
+    work = "primes" if value > 1 else "requests"
+    real.figures += [Figure(work, "parallel", "ms", spread), Figure(work, "another", "ms", spread)]
+    real.ratios.append(Ratio(work, "another", spread))
+    real.data[work] = {{"parallel": 1, "another": 2}}
     run = {{"interpreter": "CPython " + version, "machine": "Here"}}
     run["reports"] = {{name: asdict(report) for name, report in reports.items()}}
     write(file, merge(read(file), rows_of(run)))
@@ -135,19 +144,38 @@ for version, value in (("3.9.1", 0.5), ("3.10.2", 1.5), ("3.9.2", 0.75)):
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
-    assert page.startswith("before\n<!-- goals: begin -->\n")
-    assert page.endswith("\n<!-- scale: end -->\nafter\n")
-    assert "old" not in page
+    assert page.startswith("before\n<!-- conclusions: begin -->\n1. ")
+    assert page.endswith("\n<!-- real work: end -->\nafter\n")
+    assert "OUTDATED" not in page
     assert "| work | against | at most | CPython 3.9.2 | CPython 3.10.2 |" in page
     assert "| work | another | 1.00 | 0.75 | 1.50 **short** |" in page
     assert "| 3 things | 0.75 |" in page
+    assert "| requests | 0.75 ms, 1 line | 0.75, 2 lines |" in page
+    assert "| primes (CPython 3.10.2) | 1.5 ms, 1 line | 1.50, 2 lines |" in page
     figures = (tmp_path / "figures.json").read_text(encoding="utf-8").splitlines()
     assert figures[0] == "["
     assert json.loads(figures[1].rstrip(","))["interpreter"] == "CPython 3.9.2"
     assert json.loads(figures[2].rstrip(","))["interpreter"] == "CPython 3.10.2"
 
 
+def test_the_page_says_what_the_figures_say(tmp_path: Path) -> None:
+    shown = BENCHMARKS.parent / "docs" / "performance.md"
+    program = f"""
+import sys
+sys.path.insert(0, {str(BENCHMARKS)!r})
+from pathlib import Path
+from figures import FILE, read, run_of
+from performance_page import write_page
+
+page = Path({str(tmp_path)!r}) / "performance.md"
+page.write_text(Path({str(shown)!r}).read_text(encoding="utf-8"), encoding="utf-8")
+write_page(run_of(read(FILE)), read(FILE), page)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)
+    assert (tmp_path / "performance.md").read_text(encoding="utf-8") == shown.read_text(encoding="utf-8")
+
+
 def test_the_plots_can_be_drawn_from_the_figures_that_are_kept() -> None:
     rows = json.loads((BENCHMARKS / "figures.json").read_text(encoding="utf-8"))
-    assert {row["plot"] for row in rows if "plot" in row} == {"title", "ratios", "costs", "timeline"}
+    assert {row["plot"] for row in rows if "plot" in row} == {"title", "ratios", "timeline"}
     assert len({row["interpreter"] for row in rows if "goal" in row}) > 1
