@@ -60,13 +60,16 @@ class Pool:
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             self._hold_exit()
 
-    def remove(self, runnable: Runnable) -> None:
-        """Removes a runnable that has ended, or that will not begin."""
+    def discard(self, runnable: Runnable) -> Latch | None:
+        """Removes a runnable that has ended, or that will not begin; returns the latch of those who wait for it."""
         self.unfinished.discard(runnable)
-        if self._awaited:
-            latch = self._awaited.get(runnable)
-            if latch is not None:
-                latch.open()
+        return self._awaited.get(runnable) if self._awaited else None
+
+    def remove(self, runnable: Runnable) -> None:
+        """Removes what another runnable has run, and opens the latch."""
+        latch = self.discard(runnable)
+        if latch is not None:
+            latch.open()
 
     def wait_for(self, runnable: Runnable) -> None:
         """Blocks until ``runnable`` has ended and its thread is idle, or it is suspended."""
@@ -134,7 +137,7 @@ class Pool:
         return self._threads
 
     def _make_threads(self) -> Threads:
-        return Threads(self.add, self.remove, daemon=self._daemon)
+        return Threads(self.add, self.discard, daemon=self._daemon)
 
     def _hold_exit(self) -> None:
         """Starts an ordinary thread that ends when nothing is busy, unless there is one: the interpreter joins it.

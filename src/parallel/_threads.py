@@ -39,7 +39,7 @@ from collections import deque
 from itertools import islice, repeat
 from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
-from parallel._sync import CountDownLatch, Wakeup, is_from_handler
+from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, Runnable
 from parallel._work_queue import WorkQueue
 
@@ -73,17 +73,17 @@ class Threads:
     """Threads of one stack size, in one process and interpreter."""
 
     def __init__(
-        self, add: Callable[[Iterable[Runnable]], object], remove: Callable[[Runnable], object], *, daemon: bool
+        self, add: Callable[[Iterable[Runnable]], object], discard: Callable[[Runnable], Latch | None], *, daemon: bool
     ) -> None:
         """Prepares to start threads.
 
         Args:
             add: Called with runnables before they can begin; it may raise to refuse them.
-            remove: Called with each when it has ended, or will not begin.
+            discard: Called with each when it has ended, or will not begin; returns a latch to open, if any.
             daemon: Whether the threads are daemons.
         """
         self._add = add
-        self._remove = remove
+        self._discard = discard
         self._daemon = daemon
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
@@ -197,7 +197,9 @@ class Threads:
             if runnable.withdraw():
                 if self._queue.take_back(runnable):
                     self._tokens.append(True)
-                self._remove(runnable)
+                latch = self._discard(runnable)
+                if latch is not None:
+                    latch.open()
 
     def _serve(self, thread: ReusableThread) -> None:
         """Performs runnables until the thread is to end."""
@@ -213,7 +215,18 @@ class Threads:
                     item.count_down()
                     self._end_surplus()
                 elif item is not None:
-                    self._perform(thread, item)
+                    try:
+                        thread.perform(item)
+                    finally:
+                        self._tokens.append(True)
+                        latch = self._discard(item)
+                        # In this order: when the latch of the exit is open, the interpreter may stop this thread for
+                        # ever, with all that it still refers to.
+                        item = None
+                        if latch is not None:
+                            latch.open()
+                    if len(self._tokens) > self._most_idle and not self._is_ending_surplus:
+                        self._end_surplus()
                 else:
                     # If the last token is gone, a runnable is about to come.
                     tokens: list[bool] = []
@@ -221,16 +234,6 @@ class Threads:
                     thread.is_ending = bool(tokens)
             except BaseException:  # noqa: S110  # An asynchronous exception, meant for the runnable before.
                 pass
-
-    def _perform(self, thread: ReusableThread, runnable: Runnable) -> None:
-        try:
-            thread.perform(runnable)
-        finally:
-            self._tokens.append(True)
-            self._remove(runnable)
-            del runnable
-        if len(self._tokens) > self._most_idle and not self._is_ending_surplus:
-            self._end_surplus()
 
     def _end_surplus(self) -> None:
         """Orders one thread to end if too many are idle. That thread calls this again, so they end one by one.
