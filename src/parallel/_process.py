@@ -52,6 +52,10 @@ class Pool:
         """Performs each of ``runnables`` on a thread of its own, at once. See ``Threads.start_all``."""
         self._threads_of_stack_size().start_all(runnables, accept)
 
+    def wake_several(self, number: int) -> None:
+        """Wakes up to ``number`` idle threads at once."""
+        self._threads.wake_several(number)
+
     def add(self, runnables: Iterable[Runnable]) -> None:
         """Has the end of the program wait for runnables, or raises an exception if it cannot."""
         self.unfinished.update(runnables)

@@ -138,6 +138,10 @@ class Threads:
             self._take_back(runnables)
             raise
 
+    def wake_several(self, number: int) -> None:
+        """Wakes up to ``number`` idle threads at once."""
+        self._queue.wake_several(number)
+
     def end_idle(self) -> EndOrder:
         """Has all threads end that are idle; returns what to wait for until each knows it."""
         tokens: list[bool] = []

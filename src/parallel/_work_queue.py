@@ -108,6 +108,11 @@ class WorkQueue(Generic[T]):
                     self.wake_one()
                 return item
 
+    def wake_several(self, number: int) -> None:
+        """Wakes up to ``number`` threads at once; a thread that finds no item waits again."""
+        for wakeup in list(self._waiting.copy())[:number]:
+            wakeup.set()
+
     def count_waiting(self) -> int:
         """Returns how many threads wait."""
         return len(self._waiting)

@@ -95,8 +95,8 @@ class ParallelExecutor(Executor):
         """
         __tracebackhide__ = True
         name = check_function(func, "ParallelExecutor.execute_one()")
-        self: Any = cls
-        if not isinstance(self, type):
+        self = _instance_of(cls)
+        if self is not None:
             return self._start(func, args, kwargs, name)
         return _process.pool.start(Call, func, args, kwargs, name)
 
@@ -122,8 +122,8 @@ class ParallelExecutor(Executor):
         """
         __tracebackhide__ = True
         functions = [(each, check_function(each, "ParallelExecutor.execute()")) for each in (func, *funcs)]
-        self: Any = cls
-        if not isinstance(self, type):
+        self = _instance_of(cls)
+        if self is not None:
             return self._start_all(functions)
         calls = [Call(each, (), {}, name) for each, name in functions]
         _process.pool.start_all(calls)
@@ -234,3 +234,8 @@ class ParallelExecutor(Executor):
         """Returns what runs its calls, if there is a limit."""
         limit = self._limits.get(_process.pool)
         return [each for each in list(_process.pool.unfinished) if isinstance(each, Runner) and each.limit is limit]
+
+
+def _instance_of(receiver: Any) -> ParallelExecutor | None:
+    """Returns what a method of both was called on, unless it was called on the class."""
+    return None if isinstance(receiver, type) else receiver
