@@ -171,6 +171,7 @@ class Threads:
             self._queue.put(runnables, iter(tokens.pop, False))
         except BaseException:
             self._tokens.extend(tokens)
+            self._end_surplus()
             raise
 
     def _start_thread(self, tokens: list[bool]) -> None:

@@ -330,6 +330,25 @@ def test_runnable_for_which_there_is_no_thread_is_not_performed(
     assert not threads._tokens
 
 
+def test_threads_that_were_started_in_vain_end(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    count: list[None] = []
+    start = threading.Thread.start
+
+    def start_twenty(thread: threading.Thread) -> None:
+        if len(count) == 20:
+            raise RuntimeError("can't start new thread")
+        count.append(None)
+        start(thread)
+
+    threads._most_idle = 5
+    monkeypatch.setattr(_threads, "IDLE_SECONDS", 10 * LIMIT)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_twenty)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.start_all([Task(int) for _ in range(21)])
+    wait_until(lambda: threads.count() == len(threads._tokens) == 5)
+
+
 def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     count: list[None] = []
     start = threading.Thread.start
