@@ -275,7 +275,7 @@ if TYPE_CHECKING:
             """Waits for the call, for at most ``timeout`` seconds, and returns what it returned.
 
             Raises:
-                BaseException: What the call raised.
+                BaseException: The exception that the call raised.
                 TimeoutError: The time limit passed; below Python 3.11, ``concurrent.futures.TimeoutError``.
                 CancelledError: The call was cancelled before it began.
             """

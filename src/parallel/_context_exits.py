@@ -33,7 +33,8 @@ def exit_all(exits: Exits, managers: Sequence[PinnedManager], unwinding: Unwindi
     """Exits managers, beginning with ``unwinding``, and waits for that; returns what is left.
 
     Raises:
-        BaseException: What a signal handler raised outside of the waits. The caller has to abandon the managers.
+        BaseException: The exception that a signal handler raised outside of the waits. The caller has to abandon the
+            managers.
     """
     try:
         return exits(managers, unwinding)

@@ -64,7 +64,7 @@ class Limit:
 
         Raises:
             RuntimeError: Not enough threads could be started for the free places.
-            BaseException: What ``accept`` or a signal handler raises.
+            BaseException: The exception that ``accept`` or a signal handler raises.
         """
         try:
             self.pool.add(calls)
@@ -92,7 +92,7 @@ class Limit:
         """Starts runners, however a place came to be free. If no thread can be started, queued calls fail.
 
         Raises:
-            BaseException: What a signal handler raises. The runners have been started all the same.
+            BaseException: The exception that a signal handler raises. The runners have been started all the same.
         """
         try:
             self.start_runners()

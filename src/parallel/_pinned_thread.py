@@ -110,7 +110,7 @@ def start_all(threads: Sequence[PinnedThread]) -> None:
 
     Raises:
         RuntimeError: Not enough threads could be started, or the interpreter is shutting down.
-        BaseException: What a signal handler raises.
+        BaseException: The exception that a signal handler raises.
     """
     if _process.pool.refuses_caller:
         raise RuntimeError("cannot enter context managers after interpreter shutdown")

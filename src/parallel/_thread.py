@@ -98,7 +98,7 @@ class ReusableThread(threading.Thread):
 
         Raises:
             RuntimeError: The system has no thread left, or the interpreter is shutting down.
-            BaseException: What a signal handler raises.
+            BaseException: The exception that a signal handler raises.
         """
         handled = sys.exc_info()[1]
         try:

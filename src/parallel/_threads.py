@@ -103,7 +103,7 @@ class Threads:
 
         Raises:
             RuntimeError: No thread could be started.
-            BaseException: What ``make``, ``add``, ``accept`` or a signal handler raises.
+            BaseException: The exception that ``make``, ``add``, ``accept`` or a signal handler raises.
         """
         if self._tokens:
             self._queue.wake_one()
@@ -128,7 +128,7 @@ class Threads:
 
         Raises:
             RuntimeError: Not enough threads could be started.
-            BaseException: What ``add``, ``accept`` or a signal handler raises.
+            BaseException: The exception that ``add``, ``accept`` or a signal handler raises.
         """
         _check_stack(8)  # start() needs no such check: make() calls as deep.
         try:

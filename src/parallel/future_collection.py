@@ -73,7 +73,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """Does for functions what ``parallel(func)`` does.
 
         Args:
-            func: What to call.
+            func: The function to call.
 
         Returns:
             A function with the parameters of ``func`` that starts the call and returns the chain.
@@ -89,7 +89,7 @@ class FutureCollection(Generic[Unpack[Ts]]):
         """Prepares one more call, which runs where the first one does.
 
         Args:
-            func: What to call.
+            func: The function to call.
 
         Returns:
             A function with the parameters of ``func`` that starts the call,
@@ -128,9 +128,9 @@ class FutureCollection(Generic[Unpack[Ts]]):
             The return values of the calls, in the order of the chain.
 
         Raises:
-            BaseException: What a call raised, if one failed, with its own
-                traceback and context; or what a signal handler raised during
-                the wait, as Ctrl-C does.
+            BaseException: The exception that a call raised, if one failed, with
+                its own traceback and context; or the exception that a signal
+                handler raised during the wait, as Ctrl-C does.
             BaseExceptionGroup: Several calls failed. It holds their exceptions
                 in the order of the chain; an ``ExceptionGroup`` if all are
                 ``Exception``. On Python 3.10 and below, that of the

@@ -57,7 +57,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         """Does for context managers what ``parallel(context_manager)`` does.
 
         Args:
-            context_manager: What to enter, on a thread of its own.
+            context_manager: The context manager to enter, on a thread of its own.
             timeout: How many seconds all of them together may take to enter; ``None`` for no limit.
             parallel_exit: Exits all at once, instead of from the last to the first.
 
@@ -77,7 +77,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         """Makes a chain with one more context manager, and the same options. This consumes the chain.
 
         Args:
-            context_manager: What to enter with the others.
+            context_manager: The context manager to enter with the others.
 
         Returns:
             The new chain.
@@ -104,7 +104,7 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
         its own thread as soon as its ``__enter__`` has returned.
 
         Raises:
-            BaseException: What an ``__enter__`` raised, if one failed, or the signal handler.
+            BaseException: The exception that an ``__enter__`` raised, if one failed, or the signal handler.
             BaseExceptionGroup: Several failed; an ``ExceptionGroup`` if all failures are ``Exception``.
             TimeoutError: The time limit passed, and none had failed by then.
             RuntimeError: The chain is entered already or has been consumed, a thread could not be started, or the
@@ -144,8 +144,8 @@ class FutureContextCollection(Generic[Unpack[Ts]]):
             Whether one of the managers suppressed the exception.
 
         Raises:
-            BaseException: What an exit raised, or the signal handler; with ``parallel_exit``, a group if several exits
-                raised.
+            BaseException: The exception that an exit raised, or the signal handler; with ``parallel_exit``, a group if
+                several exits raised.
         """
         # A signal handler may raise at any call. So nothing is called before the `try`, and `except` asks once more
         # whether this is who exits the block.

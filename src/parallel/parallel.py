@@ -241,7 +241,7 @@ def parallel_map(
     (3, 5)
 
     Args:
-        func: What to call.
+        func: The function to call.
         *iterables: The first arguments, the second arguments and so on. They are read to their ends before any call
             starts.
         executor: Runs the calls instead of threads of their own. If it refuses one, those that it has begun continue,
@@ -256,7 +256,7 @@ def parallel_map(
         ValueError: The iterables are not equally long.
         RuntimeError: Not enough threads could be started, or the interpreter is shutting down.
         MemoryError: There is no memory for so many threads.
-        BaseException: What an iterable, or ``executor.submit``, raised.
+        BaseException: The exception that an iterable, or ``executor.submit``, raised.
     """
     name = check_function(func, "parallel_map()")
     if not iterables:
@@ -291,7 +291,7 @@ def parallel_contexts(
     3
 
     Args:
-        context_managers: What to enter, each on a thread of its own.
+        context_managers: The context managers to enter, each on a thread of its own.
         timeout: How many seconds all of them together may take to enter; ``None`` for no limit.
         parallel_exit: Exits all at once, instead of from the last to the first.
 
@@ -302,7 +302,7 @@ def parallel_contexts(
         TypeError: ``context_managers`` is not iterable, or one of them is not a context manager, or ``timeout`` is not
             a number, or ``parallel_exit`` is not a ``bool``.
         ValueError: ``timeout`` is NaN.
-        BaseException: What the iterable raised.
+        BaseException: The exception that the iterable raised.
     """
     check_several(context_managers)
     managers = tuple(context_managers)

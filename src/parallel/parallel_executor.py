@@ -81,7 +81,7 @@ class ParallelExecutor(Executor):
         On an instance, does what ``submit`` does.
 
         Args:
-            func: What to call.
+            func: The function to call.
             *args: Its positional arguments.
             **kwargs: Its keyword arguments, of any name.
 
@@ -115,7 +115,7 @@ class ParallelExecutor(Executor):
             The calls' futures, in the order of the functions.
 
         Raises:
-            TypeError: One is not callable, or is a coroutine function; nothing has been started.
+            TypeError: A function is not callable, or is a coroutine function; nothing has been started.
             RuntimeError: Not enough threads could be started, or the interpreter is shutting down; nothing has been
                 started.
             MemoryError: There is no memory for so many threads; nothing has been started.
@@ -133,7 +133,7 @@ class ParallelExecutor(Executor):
         """Starts ``fn(*args, **kwargs)`` on a thread of its own, at once, or as soon as the limit allows.
 
         Args:
-            fn: What to call.
+            fn: The function to call.
             *args: Its positional arguments.
             **kwargs: Its keyword arguments, of any name.
 
@@ -158,8 +158,8 @@ class ParallelExecutor(Executor):
 
         Raises:
             RuntimeError: With ``wait``, when called from one of the executor's own calls, which would wait for itself.
-            BaseException: What a signal handler raises meanwhile. The executor is shut down all the same; to continue
-                to wait, call this again.
+            BaseException: The exception that a signal handler raises meanwhile. The executor is shut down all the same;
+                to continue to wait, call this again.
         """
         # Set it, then look for calls. submit() notes the call, then looks whether it is set. So one of the two sees the
         # other.
