@@ -245,6 +245,7 @@ def test_search_many_prints_what_has_come_and_does_not_wait_for_the_rest() -> No
     assert time.monotonic() - begun < 8
 
 
+@pytest.mark.skipif(sys.version_info[:3] == (3, 13, 0), reason="CPython 3.13.0 may crash if daemons run at its end")
 def test_search_many_names_all_that_is_late() -> None:
     done = output_of(EXAMPLES / "search_many.py", "sea", "--limit", "0")
     assert done == "late: library, archive, shop, museum\n"
