@@ -34,6 +34,23 @@ def test_program_with_thousands_of_unfinished_calls_ends_soon() -> None:
     assert more < max(20, 3 * fewer)
 
 
+SWITCH_INTERVALS = """
+before = sys.getswitchinterval()
+def hold(number):
+    threading.main_thread().join()
+    if number == 1_000:
+        wait_until(lambda: sys.getswitchinterval() != before)
+calls = parallel_map(hold, range({number}))
+atexit.register(lambda: say(sys.getswitchinterval() == before))
+"""
+
+
+@starts_threads_at_exit
+@pytest.mark.parametrize("number", [2, 1_001])
+def test_switch_interval_is_what_it_was_when_atexit_handlers_run(number: int) -> None:
+    assert run(SWITCH_INTERVALS.format(number=number), limit=60) == ["True"]
+
+
 CALLS_THAT_END_IN_TURN = """
 import itertools
 steps = itertools.count()
