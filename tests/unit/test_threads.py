@@ -330,36 +330,32 @@ def test_runnable_for_which_there_is_no_thread_is_not_performed(
     assert not threads._tokens
 
 
-def test_threads_that_were_started_in_vain_end(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse_threads(patch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Has the system refuse a thread after so many."""
     count: list[None] = []
     start = threading.Thread.start
 
-    def start_twenty(thread: threading.Thread) -> None:
-        if len(count) == 20:
+    def start_or_refuse(thread: threading.Thread) -> None:
+        if len(count) == after:
             raise RuntimeError("can't start new thread")
         count.append(None)
         start(thread)
 
+    patch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+def test_threads_that_were_started_in_vain_end(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     threads._most_idle = 5
     monkeypatch.setattr(_threads, "IDLE_SECONDS", 10 * LIMIT)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start_twenty)
+        refuse_threads(patch, after=20)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             threads.start_all([Task(int) for _ in range(21)])
     wait_until(lambda: threads.count() == len(threads._tokens) == 5)
 
 
 def test_all_are_started_or_none(threads: OwnThreads, monkeypatch: pytest.MonkeyPatch) -> None:
-    count: list[None] = []
-    start = threading.Thread.start
-
-    def start_three(thread: threading.Thread) -> None:
-        if len(count) == 3:
-            raise RuntimeError("can't start new thread")
-        count.append(None)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_three)
+    refuse_threads(monkeypatch, after=3)
     tasks = [Task(int) for _ in range(10)]
     with pytest.raises(RuntimeError, match="can't start new thread"):
         threads.start_all(tasks)
