@@ -46,6 +46,8 @@ class Pool:
         self._daemon = _are_daemons_allowed()
         self._stack_size = 0
         self._set_stack_size = threading.stack_size if _can_set_stack_size() else int
+        # What is called when a runnable has been added: nothing, until the main thread has ended.
+        self._on_added: list[Callable[[], object]] = []
         self._threads = self._make_threads()
         self._by_stack_size: dict[int, Threads] = {0: self._threads}
         self._is_main_thread_over = False
@@ -66,19 +68,13 @@ class Pool:
     def add(self, runnables: Iterable[Runnable]) -> None:
         """Has the end of the program wait for runnables, or raises an exception if it cannot."""
         self.unfinished.update(runnables)
-        if self._is_main_thread_over:
-            if self.refuses_caller:
-                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-            self._hold_exit()
-
-    def discard(self, runnable: Runnable) -> Latch | None:
-        """Removes a runnable that has ended, or that will not begin; returns the latch of those who wait for it."""
-        self.unfinished.discard(runnable)
-        return self._awaited.get(runnable) if self._awaited else None
+        for function in self._on_added:
+            function()
 
     def remove(self, runnable: Runnable) -> None:
-        """Removes what another runnable has run, and opens the latch."""
-        latch = self.discard(runnable)
+        """Removes what ``add`` has added, when it has ended or will not begin."""
+        self.unfinished.discard(runnable)
+        latch = self._awaited.get(runnable)
         if latch is not None:
             latch.open()
 
@@ -122,6 +118,7 @@ class Pool:
     def end_with_main_thread(self) -> None:
         """Has the end of the interpreter wait for what is unfinished, when the main thread has ended."""
         self._is_main_thread_over = True
+        self._on_added.append(self._check_at_exit)
         if not threading.main_thread().is_alive():
             self._finish()  # It is `atexit` that calls this: the interpreter does not join threads any more.
         elif not self._daemon or self._busy():
@@ -148,7 +145,13 @@ class Pool:
         return self._threads
 
     def _make_threads(self) -> Threads:
-        return Threads(self.add, self.discard, daemon=self._daemon)
+        return Threads(self.unfinished, self._awaited, self._on_added, daemon=self._daemon)
+
+    def _check_at_exit(self) -> None:
+        """Has the end of the interpreter wait for what has been added, or raises an exception if it cannot."""
+        if self.refuses_caller:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        self._hold_exit()
 
     def _hold_exit(self) -> None:
         """Starts an ordinary thread that ends when nothing is busy, unless there is one: the interpreter joins it.

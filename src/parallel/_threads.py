@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice, repeat
-from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 from parallel._sync import CountDownLatch, Latch, Wakeup, is_from_handler
 from parallel._thread import IDLE_NAME, ReusableThread, Runnable
@@ -73,17 +73,24 @@ class Threads:
     """Threads of one stack size, in one process and interpreter."""
 
     def __init__(
-        self, add: Callable[[Iterable[Runnable]], object], discard: Callable[[Runnable], Latch | None], *, daemon: bool
+        self,
+        unfinished: set[Runnable],
+        awaited: dict[Runnable, Latch],
+        on_added: Sequence[Callable[[], object]] = (),
+        *,
+        daemon: bool,
     ) -> None:
         """Prepares to start threads.
 
         Args:
-            add: Called with runnables before they can begin; it may raise to refuse them.
-            discard: Called with each when it has ended, or will not begin; returns a latch to open, if any.
+            unfinished: Runnables that have been started and have not ended.
+            awaited: Latches to open when a runnable has ended.
+            on_added: Functions to call when a runnable has been added; they may raise to refuse it.
             daemon: Whether the threads are daemons.
         """
-        self._add = add
-        self._discard = discard
+        self._unfinished = unfinished
+        self._awaited = awaited
+        self._on_added = on_added
         self._daemon = daemon
         self._most_idle = MOST_IDLE
         self._queue: WorkQueue[Runnable | EndOrder] = WorkQueue()
@@ -103,13 +110,15 @@ class Threads:
 
         Raises:
             RuntimeError: No thread could be started.
-            BaseException: The exception that ``make``, ``add``, ``accept`` or a signal handler raises.
+            BaseException: The exception that ``make``, ``on_added``, ``accept`` or a signal handler raises.
         """
         if self._tokens:
             self._queue.wake_one()
         runnable = make(*args)
         try:
-            self._add((runnable,))
+            self._unfinished.add(runnable)
+            for function in self._on_added:
+                function()
             if accept is not None:
                 accept()
             if not self._queue.put((runnable,), self._taken):
@@ -128,11 +137,13 @@ class Threads:
 
         Raises:
             RuntimeError: Not enough threads could be started.
-            BaseException: The exception that ``add``, ``accept`` or a signal handler raises.
+            BaseException: The exception that ``on_added``, ``accept`` or a signal handler raises.
         """
         _check_stack(8)  # start() needs no such check: make() calls as deep.
         try:
-            self._add(runnables)
+            self._unfinished.update(runnables)
+            for function in self._on_added:
+                function()
             self._put_all(runnables, accept)
         except BaseException:
             self._take_back(runnables)
@@ -182,8 +193,8 @@ class Threads:
             thread.start_or_withdraw()
             tokens.append(True)
         except BaseException:
-            # The thread may be about to begin.
-            if not thread.withdraw() and len(tokens) == before:
+            # A thread that has its token begins. Another one may be about to begin.
+            if len(tokens) == before and not thread.withdraw():
                 tokens.append(True)
             raise
 
@@ -202,7 +213,8 @@ class Threads:
             if runnable.withdraw():
                 if self._queue.take_back(runnable):
                     self._tokens.append(True)
-                latch = self._discard(runnable)
+                self._unfinished.discard(runnable)
+                latch = self._awaited.get(runnable)
                 if latch is not None:
                     latch.open()
 
@@ -224,7 +236,8 @@ class Threads:
                         thread.perform(item)
                     finally:
                         self._tokens.append(True)
-                        latch = self._discard(item)
+                        self._unfinished.discard(item)
+                        latch = self._awaited.get(item) if self._awaited else None
                         # In this order: when the latch of the exit is open, the interpreter may stop this thread for
                         # ever, with all that it still refers to.
                         item = None

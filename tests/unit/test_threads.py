@@ -55,7 +55,7 @@ class OwnThreads(Threads):
     def __init__(self) -> None:
         self._before = set(threading.enumerate())
         self.unfinished: set[Any] = set()
-        super().__init__(self.unfinished.update, self.unfinished.discard, daemon=True)
+        super().__init__(self.unfinished, {}, daemon=True)
 
     def start_task(self, func: Callable[[], object] = int, name: str = "task") -> Task:
         return self.start(Task, (func, name))
