@@ -16,6 +16,7 @@ Invariant
     a token is taken                                         -1
     or else a thread is started                +1            +1 -1
     then the runnable is put                          +1
+    or a thread is started with the runnable
     a thread takes a runnable                  -1     -1
     a thread has performed its runnable        +1            +1
     a thread ends                              -1            -1
@@ -122,7 +123,7 @@ class Threads:
             if accept is not None:
                 accept()
             if not self._queue.put((runnable,), self._taken):
-                self._put_all((runnable,))
+                self._start_thread([runnable], [])
         except BaseException:
             self._take_back((runnable,))
             raise
@@ -176,7 +177,7 @@ class Threads:
         try:
             self._take_tokens(tokens, len(runnables))
             for _ in range(len(runnables) - len(tokens)):
-                self._start_thread(tokens)
+                self._start_thread([], tokens)
             if accept is not None:
                 accept()
             self._queue.put(runnables, iter(tokens.pop, False))
@@ -185,9 +186,13 @@ class Threads:
             self._end_surplus()
             raise
 
-    def _start_thread(self, tokens: list[bool]) -> None:
-        """Starts a thread, and adds its token to ``tokens``, also if the thread begins in spite of an exception."""
-        thread = ReusableThread(IDLE_NAME, self._serve, daemon=self._daemon)
+    def _start_thread(self, first: list[Runnable], tokens: list[bool]) -> None:
+        """Starts a thread, which performs what is in ``first`` before it takes anything from the queue.
+
+        Adds a token to ``tokens``, also if the thread begins in spite of an exception.
+        """
+        name = first[0].name if first else IDLE_NAME
+        thread = ReusableThread(name, lambda thread: self._serve(thread, first), daemon=self._daemon)
         before = len(tokens)
         try:
             thread.start_or_withdraw()
@@ -218,15 +223,18 @@ class Threads:
                 if latch is not None:
                     latch.open()
 
-    def _serve(self, thread: ReusableThread) -> None:
+    def _serve(self, thread: ReusableThread, first: list[Runnable]) -> None:
         """Performs runnables until the thread is to end."""
         wakeup = Wakeup()
         while not thread.is_ending:
             item: Runnable | EndOrder | None = None
             try:
-                # There is no token yet for a thread of `start_all`.
-                idle = len(self._tokens) or self._queue.count_waiting()
-                item = self._queue.get(wakeup, IDLE_SECONDS + SECONDS_APART * idle)
+                if first:
+                    item = first.pop()
+                else:
+                    # There is no token yet for a thread of `start_all`.
+                    idle = len(self._tokens) or self._queue.count_waiting()
+                    item = self._queue.get(wakeup, IDLE_SECONDS + SECONDS_APART * idle)
                 if isinstance(item, EndOrder):
                     thread.is_ending = True
                     item.count_down()
