@@ -133,7 +133,7 @@ def stress(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def bench(session: nox.Session) -> None:
-    """Measures everything in five to seven minutes; ``-- --quick`` for less."""
+    """Measures everything in about eight minutes; ``-- --quick`` for less."""
     session.run("uv", "run", "benchmarks/run.py", *session.posargs)
 
 
