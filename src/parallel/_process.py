@@ -46,7 +46,7 @@ class Pool:
         self._daemon = _are_daemons_allowed()
         self._stack_size = 0
         self._set_stack_size = threading.stack_size if _can_set_stack_size() else int
-        # What is called when a runnable has been added: nothing, until the main thread has ended.
+        # Functions to call when a runnable has been added: none until the main thread has ended.
         self._on_added: list[Callable[[], object]] = []
         self._threads = self._make_threads()
         self._by_stack_size: dict[int, Threads] = {0: self._threads}
