@@ -26,7 +26,7 @@ DEFAULT = "3.11"
 WITH_EVERYTHING = "3.13"
 """The tests run here together with every checker, language server, executor and event loop that they know."""
 SLOW = ("3.14t", "3.15t", "pypy3.11")
-"""Those that take three times as long run the tests of what the library does, and not those of its surroundings."""
+"""Slow interpreters run the tests of calls, contexts and event loops only: all tests would take three times as long."""
 WITHOUT_PAGES = ("3.9", "3.10", "3.12", "3.15")
 """The pages and examples are tried on the oldest, the newest and the default Python, and on ``WITH_EVERYTHING``."""
 

@@ -1,4 +1,4 @@
-"""What real work is done on: an HTTP server, files, services, a database and numbers.
+"""The inputs of the real work: an HTTP server, files, services, a database and numbers.
 
 python real_inputs.py    # is the HTTP server, until its standard input ends
 """

@@ -237,7 +237,7 @@ class InTurn:
 
 
 class Work(NamedTuple):
-    """What is to be done, and what comes out."""
+    """A piece of work, and its result."""
 
     name: str
     function: str

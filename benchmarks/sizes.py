@@ -126,7 +126,7 @@ class Line:
     contestant: str
     make: Callable[[], Callable[[int], object]]
     item: str = ""
-    """One of many, where there is a goal."""
+    """The name of a single item, where there is a goal."""
 
 
 EXITS_AT_ONCE = "parallel, parallel_exit=True"

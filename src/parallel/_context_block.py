@@ -54,7 +54,7 @@ class Block(AnyBlock):
         # Each ``__enter__`` sees the exception that is being handled around the block; each exit sees it if the body
         # raised none.
         self._error_around = sys.exc_info()[1]
-        # If an enter fails, they ask the managers to stop that are still entering.
+        # If an enter fails, these requests ask the managers that are still entering to stop.
         self._requests: list[StopRequest] = []
         caller = copy_context()
         self.managers = [PinnedManager(each, caller, self._error_around, self._requests) for each in managers]

@@ -28,19 +28,24 @@ class RefusedError(Exception):
     """The executor takes no call."""
 
 
+def check_after_failure(patch: pytest.MonkeyPatch, gate: Gate, chained: Future[Any]) -> None:
+    """Has chains look whether they are consumed when the thread that chains has failed."""
+    check = FutureCollection._check_not_consumed
+
+    def check_when_the_other_has_failed(chain: FutureCollection[Any]) -> None:
+        gate.go.set()
+        assert isinstance(chained.exception(LIMIT), RefusedError)
+        check(chain)
+
+    patch.setattr(FutureCollection, "_check_not_consumed", check_when_the_other_has_failed)
+
+
 def test_results_are_those_of_all_calls_while_another_thread_fails_to_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     with Gate(RefusedError()) as gate:
         calls = parallel(str, executor=Refusing(gate))(1)
         chained = ParallelExecutor.execute_one(calls.parallel(str), 2)
         assert gate.inside.wait(LIMIT)
-        check = FutureCollection._check_not_consumed
-
-        def check_when_the_other_has_failed(chain: FutureCollection[Any]) -> None:
-            gate.go.set()
-            assert isinstance(chained.exception(LIMIT), RefusedError)
-            check(chain)
-
-        monkeypatch.setattr(FutureCollection, "_check_not_consumed", check_when_the_other_has_failed)
+        check_after_failure(monkeypatch, gate, chained)
         assert calls.results() == ("1",)
 
 
@@ -52,12 +57,5 @@ def test_chain_that_is_free_again_is_consumed_by_the_thread_that_came_too_early(
         first, second = calls.parallel(str), calls.parallel(str)
         chained = ParallelExecutor.execute_one(first, 2)
         assert gate.inside.wait(LIMIT)
-        check = FutureCollection._check_not_consumed
-
-        def check_when_the_other_has_failed(chain: FutureCollection[Any]) -> None:
-            gate.go.set()
-            assert isinstance(chained.exception(LIMIT), RefusedError)
-            check(chain)
-
-        monkeypatch.setattr(FutureCollection, "_check_not_consumed", check_when_the_other_has_failed)
+        check_after_failure(monkeypatch, gate, chained)
         assert second(3).results() == ("1", "3")
