@@ -472,3 +472,13 @@ def test_asynchronous_exception_leaves_no_waiting_thread_behind(queue: Numbers, 
     assert queue.count_waiting() == 1
     queue.put(1)
     assert results_of(other) == [1]
+
+
+def test_several_threads_are_woken_at_once_the_last_to_come_first() -> None:
+    queue: WorkQueue[int] = WorkQueue()
+    wakeups = [Wakeup() for _ in range(3)]
+    queue._waiting.extend(wakeups)
+    queue.wake_several(2)
+    assert [wakeup.wait(0) for wakeup in wakeups] == [True, True, False]
+    queue.wake_several(5)
+    assert [wakeup.wait(0) for wakeup in wakeups] == [True, True, True]
